@@ -1,0 +1,161 @@
+"""Draws the rules of an episode and strews the floor tiles.
+
+Stands between the level row and the finished world: the generator has placed walls, doors, objects and the
+agent; this adds tiles and touches nothing else. All functions work on integers and integer arrays, without
+objects or allocation; `integers` and `uniform` are the only places that know what `rng` is, so another random
+stream is put in their stead by replacing these two.
+
+Colours, properties and hazard classes are numbers, see `tiles.py`.
+"""
+
+from __future__ import annotations
+
+from babyaipp.tiles import DEADLY, FREE, NONE, PATH
+
+# What `place_floors` must know of a cell.
+EMPTY, DOOR, OCCUPIED = range(3)
+
+# Shares of the draws that try for a tile of each hazard class (the highest threshold first).
+_DEADLY_FROM, _PATH_FROM, _FREE_FROM = 0.95, 0.80, 0.50
+_HAZARD_TRIES = 20  # a deadly or path tile is re-drawn so often before it is given up
+_CELL_TRIES = 1001  # Minigrid's place_in_room gives up after as many
+_MAX_HAZARD_LOAD = 1
+
+
+def integers(rng, low, high):
+    """A uniform integer in [low, high)."""
+    return int(rng.integers(low, high))
+
+
+def uniform(rng):
+    """A uniform float in [0, 1)."""
+    return rng.random()
+
+
+def bit_count(mask):
+    """How many bits of `mask` are set."""
+    count = 0
+    while mask:
+        mask &= mask - 1
+        count += 1
+    return count
+
+
+def nth_bit(mask, n):
+    """Position of the n-th set bit of `mask`, counted from 0 at the lowest."""
+    for _ in range(n):
+        mask &= mask - 1
+    position = 0
+    while not (mask >> position) & 1:
+        position += 1
+    return position
+
+
+def draw_rules(rng, allowed, num_colors, choose_colors, rules):
+    """Draw the property of each floor colour of an episode.
+
+    Args:
+        rng: random stream.
+        allowed: (6,) int, for each colour the bit mask of properties that it may have; 0: not a floor colour.
+        num_colors: how many floor colours the episode has.
+        choose_colors: draw which colours have rules, instead of taking the first ones that may.
+        rules: (6,) int, filled with the property of each colour, or `NONE`.
+    """
+    candidates = 0
+    for color in range(len(rules)):
+        rules[color] = NONE
+        if allowed[color]:
+            candidates |= 1 << color
+    for _ in range(num_colors):
+        pick = integers(rng, 0, bit_count(candidates)) if choose_colors else 0
+        color = nth_bit(candidates, pick)
+        candidates &= ~(1 << color)
+        # A mark only: the properties are drawn below in the order of the colours.
+        rules[color] = 0
+    for color in range(len(rules)):
+        if rules[color] != NONE:
+            mask = int(allowed[color])
+            rules[color] = nth_bit(mask, integers(rng, 0, bit_count(mask)))
+
+
+def place_floors(rng, cells, agent_x, agent_y, room_size, num_cols, num_rows, color_class, tiles):
+    """Strew tiles over the empty cells of all rooms.
+
+    Args:
+        rng: random stream.
+        cells: (width, height) int, `EMPTY`, `DOOR` or `OCCUPIED`.
+        agent_x: the agent's column; no tile comes on the agent's cell or right beside it.
+        agent_y: the agent's row.
+        room_size: cells a side of a room, walls included.
+        num_cols: columns of rooms.
+        num_rows: rows of rooms.
+        color_class: (6,) int, hazard class of each colour's property, or `NONE` if it has no rule.
+        tiles: (width, height) int, filled with the colour of each tile, or `NONE`.
+    """
+    tiles[:, :] = NONE
+    deadly = _colors_of(color_class, DEADLY)
+    path = _colors_of(color_class, PATH)
+    free = _colors_of(color_class, FREE)
+    for _ in range(num_cols * num_rows * (room_size - 2) ** 2):
+        draw = uniform(rng)
+        if draw >= _DEADLY_FROM and deadly:
+            colors = deadly
+            tries = _HAZARD_TRIES
+        elif draw >= _PATH_FROM and path:
+            colors = path
+            tries = _HAZARD_TRIES
+        elif draw >= _FREE_FROM and free:
+            colors = free
+            tries = 1
+        else:
+            continue
+        color = nth_bit(colors, integers(rng, 0, bit_count(colors)))
+        for _ in range(tries):
+            left = integers(rng, 0, num_cols) * (room_size - 1)
+            top = integers(rng, 0, num_rows) * (room_size - 1)
+            cell = find_cell(rng, cells, tiles, agent_x, agent_y, left, top, room_size)
+            if cell == NONE:
+                break
+            x = cell // cells.shape[1]
+            y = cell % cells.shape[1]
+            if colors == free or hazard_load(cells, tiles, color_class, x, y) <= _MAX_HAZARD_LOAD:
+                tiles[x, y] = color
+                break
+
+
+def find_cell(rng, cells, tiles, agent_x, agent_y, left, top, room_size):
+    """Draw a cell for a tile as Minigrid's `place_in_room` does; x * height + y, or `NONE` if the room is too full."""
+    right = min(left + room_size, cells.shape[0])
+    bottom = min(top + room_size, cells.shape[1])
+    for _ in range(_CELL_TRIES):
+        x = integers(rng, left, right)
+        y = integers(rng, top, bottom)
+        if cells[x, y] != EMPTY or tiles[x, y] != NONE:
+            continue
+        if abs(x - agent_x) + abs(y - agent_y) < 2:
+            continue
+        return x * cells.shape[1] + y
+    return NONE
+
+
+def hazard_load(cells, tiles, color_class, x, y):
+    """Deadly and path tiles, plus twice the doors, among the 8 neighbours of a cell inside the outer wall."""
+    load = 0
+    for i in range(x - 1, x + 2):
+        for j in range(y - 1, y + 2):
+            if i == x and j == y:
+                continue
+            if cells[i, j] == DOOR:
+                load += 2
+            elif tiles[i, j] != NONE and color_class[tiles[i, j]] != FREE:
+                load += 1
+    return load
+
+
+def _colors_of(color_class, hazard):
+    """Bit mask of the colours whose property is of this hazard class."""
+    mask = 0
+    for color in range(len(color_class)):
+        if color_class[color] == hazard:
+            mask |= 1 << color
+    return mask

@@ -1,0 +1,201 @@
+"""Observation spaces that contain exactly what a level can show and say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from babyaipp.instructions import ACTION_KINDS, LOCATIONS, SEQUENCE_KINDS, can_say, max_words
+from babyaipp.levels import Grammar, Level
+from babyaipp.texts import (
+    LOREM,
+    LOREM_ANY,
+    NO_TEXT,
+    PADDING,
+    SENTENCE_WORDS,
+    VOCABULARY,
+    TextCondition,
+    lorem_words,
+    merged_text,
+    rule_sentence,
+    split_sentences,
+)
+from babyaipp.tiles import COLORS, PROPERTIES
+
+_LONGEST_WORD = max(map(len, VOCABULARY))
+_CHARACTERS = "abcdefghijklmnopqrstuvwxyz ,."
+
+# Highest type, colour and state in Minigrid's encoding of what the agent can see: a box, grey, a locked door.
+_IMAGE_HIGH = (7, 5, 2)
+
+
+def image_space(width: int = 7, height: int = 7) -> spaces.Box:
+    """(width, height, 3) uint8: type, colour and state of each cell in view, in Minigrid's encoding."""
+    high = np.broadcast_to(np.array(_IMAGE_HIGH, np.uint8), (width, height, 3))
+    return spaces.Box(np.zeros_like(high), high.copy(), dtype=np.uint8)
+
+
+class InstructionSpace(spaces.Text):
+    """The instructions that a level can give."""
+
+    def __init__(self, grammar: Grammar, seed: int | np.random.Generator | None = None) -> None:
+        super().__init__(max_words(grammar) * (_LONGEST_WORD + 1), min_length=1, charset=_CHARACTERS, seed=seed)
+        self.grammar = grammar
+
+    def contains(self, x: Any) -> bool:
+        """Whether `x` is an instruction that the level can give."""
+        return isinstance(x, str) and can_say(self.grammar, x)
+
+    def sample(self, mask: None = None, probability: None = None) -> str:
+        """A random instruction; masks are not supported."""
+        _refuse_masks(mask, probability)
+        while True:
+            text = self._sample_sequence() if self.grammar.sequences else self._sample_action()
+            if self.contains(text):
+                return text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, InstructionSpace) and self.grammar == other.grammar
+
+    def __repr__(self) -> str:
+        return f"InstructionSpace({self.grammar})"
+
+    def _choose(self, options: tuple[Any, ...]) -> Any:
+        return options[int(self.np_random.integers(len(options)))]
+
+    def _sample_action(self) -> str:
+        kind = self._choose(self.grammar.kinds)
+        text = ACTION_KINDS[kind] + self._sample_description()
+        return f"{text} next to {self._sample_description()}" if kind == "putnext" else text
+
+    def _sample_description(self) -> str:
+        article = "the" if self.grammar.unique else self._choose(("the", "a"))
+        color = self._choose(self.grammar.colors)
+        location = self._choose(("", *LOCATIONS.values())) if self.grammar.locations else ""
+        return " ".join(filter(None, (article, color, self._choose(self.grammar.types)))) + location
+
+    def _sample_sequence(self) -> str:
+        def part() -> str:
+            actions = [self._sample_action() for _ in range(self._choose((1, 2)))]
+            return SEQUENCE_KINDS["and"].join(actions)
+
+        joint = self._choose((None, "before", "after"))
+        return part() if joint is None else SEQUENCE_KINDS[joint].join((part(), part()))
+
+
+class DescriptionSpace(spaces.Text):
+    """The descriptions that a level can show under a text condition.
+
+    Any of the colours and properties can occur, since `reset(options={"rules": ...})` may set them.
+    """
+
+    def __init__(self, level: Level, condition: TextCondition, seed: int | np.random.Generator | None = None) -> None:
+        self.num_sentences = 0 if condition.kind == NO_TEXT else max(level.num_sentences - condition.withheld, 0)
+        longest = max(self.num_sentences * SENTENCE_WORDS * (_LONGEST_WORD + 1), 1)
+        super().__init__(longest, min_length=0, charset=_CHARACTERS, seed=seed)
+        self.condition = condition
+
+    @property
+    def _words(self) -> tuple[str, ...] | None:
+        """The words of sentences without meaning, or None where sentences tell rules."""
+        return lorem_words(self.condition.kind) if self.condition.kind in (LOREM, LOREM_ANY) else None
+
+    def contains(self, x: Any) -> bool:
+        """Whether `x` is a description that the level can show."""
+        if not isinstance(x, str):
+            return False
+        sentences = split_sentences(x)
+        if " ".join(sentences) != x or len(sentences) > self.num_sentences:
+            return False
+        words = [sentence.removesuffix(".").split(" ") for sentence in sentences]
+        if self._words is not None:
+            return all(len(sentence) == SENTENCE_WORDS and set(sentence) <= set(self._words) for sentence in words)
+        if any(len(s) != SENTENCE_WORDS or s[0] not in COLORS or s[3] not in PROPERTIES for s in words):
+            return False
+        told = [rule_sentence(s[0], s[3]) for s in words]
+        return told == list(sentences) and len({s[0] for s in words}) == len(words)
+
+    def sample(self, mask: None = None, probability: None = None) -> str:
+        """A random description; masks are not supported."""
+        _refuse_masks(mask, probability)
+        count = int(self.np_random.integers(self.num_sentences + 1))
+        if self._words is not None:
+            sentences = [" ".join(self.np_random.choice(self._words, SENTENCE_WORDS)) + "." for _ in range(count)]
+        else:
+            colors = self.np_random.permutation(COLORS)[:count]
+            sentences = [rule_sentence(color, self.np_random.choice(PROPERTIES)) for color in colors]
+        return " ".join(sentences)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, DescriptionSpace)
+            and self.num_sentences == other.num_sentences
+            and self._words == other._words
+        )
+
+    def __repr__(self) -> str:
+        return f"DescriptionSpace({self.num_sentences}, text={str(self.condition)!r})"
+
+
+class MergedTextSpace(spaces.Text):
+    """Instruction and description as one string."""
+
+    def __init__(
+        self, mission: spaces.Text, description: spaces.Text, seed: int | np.random.Generator | None = None
+    ) -> None:
+        super().__init__(mission.max_length + description.max_length + 3, charset=_CHARACTERS, seed=seed)
+        self.mission = mission
+        self.description = description
+
+    def contains(self, x: Any) -> bool:
+        """Whether `x` is an instruction of the one space followed by a description of the other."""
+        if not isinstance(x, str) or not x.endswith(". "):
+            return False
+        mission, _, description = x.partition(". ")
+        return self.mission.contains(mission) and self.description.contains(description.removesuffix(" "))
+
+    def sample(self, mask: None = None, probability: None = None) -> str:
+        """A random text; masks are not supported."""
+        _refuse_masks(mask, probability)
+        return merged_text(self.mission.sample(), split_sentences(self.description.sample()))
+
+    def seed(self, seed: Any = None) -> Any:
+        """Seed this space and the two that it is made of."""
+        seeds = super().seed(seed)
+        for space in (self.mission, self.description):
+            space.seed(int(self.np_random.integers(2**31)))
+        return seeds
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, MergedTextSpace)
+            and self.mission == other.mission
+            and self.description == other.description
+        )
+
+    def __repr__(self) -> str:
+        return f"MergedTextSpace({self.mission}, {self.description})"
+
+
+def token_space(*shape: int) -> spaces.Box:
+    """Word ids, 0 for padding: int32 array of this shape."""
+    return spaces.Box(PADDING, len(VOCABULARY) - 1, shape, np.int32)
+
+
+def observation_space(level: Level, condition: TextCondition) -> spaces.Dict:
+    """What an environment of the level returns from `reset` and `step`."""
+    return spaces.Dict(
+        {
+            "image": image_space(),
+            "direction": spaces.Discrete(4),
+            "mission": InstructionSpace(level.grammar),
+            "description": DescriptionSpace(level, condition),
+        }
+    )
+
+
+def _refuse_masks(mask: object, probability: object) -> None:
+    if mask is not None or probability is not None:
+        raise ValueError("this space samples whole sentences; mask and probability must be None")
