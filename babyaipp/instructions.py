@@ -128,7 +128,7 @@ class Instruction:
         Raises:
             ValueError: an unknown kind or word, missing or unknown keys.
         """
-        kind = data.get("kind") if isinstance(data, Mapping) else None
+        kind = str(data.get("kind")) if isinstance(data, Mapping) else ""
         if kind in SEQUENCE_KINDS:
             _check_keys(data, {"kind", "a", "b"})
             a, b = cls.from_dict(data["a"]), cls.from_dict(data["b"])
@@ -178,19 +178,21 @@ def _check_keys(data: Mapping[str, Any], keys: set[str], optional: Set[str] = fr
 def parse_instruction(text: str) -> Instruction:
     """The tree of an instruction's text; its positions are empty until `located` on a world.
 
+    The text is only taken apart here; `Instruction.from_dict` checks what may stand where.
+
     Raises:
         ValueError: the text is not an instruction.
     """
     for kind in ("before", "after", "and"):
         first, separator, second = text.partition(SEQUENCE_KINDS[kind])
         if separator:
-            return Instruction(kind, a=parse_instruction(first), b=parse_instruction(second))
+            a, b = parse_instruction(first), parse_instruction(second)
+            return Instruction.from_dict({"kind": kind, "a": a.to_dict(), "b": b.to_dict()})
     for kind, verb in ACTION_KINDS.items():
         if text.startswith(verb):
             descriptions = text.removeprefix(verb).split(_NEXT_TO)
             if len(descriptions) != (2 if kind == "putnext" else 1):
                 break
-            # `from_dict` checks the words that the action allows.
             parts = dict(zip(("move", "fixed") if kind == "putnext" else ("desc",), descriptions, strict=True))
             return Instruction.from_dict(
                 {"kind": kind, **{key: _parse_description(part, text) for key, part in parts.items()}}

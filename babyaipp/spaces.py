@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from gymnasium.error import CustomSpaceError
+from gymnasium.vector.utils import create_shared_memory
 
 from babyaipp.instructions import ACTION_KINDS, LOCATIONS, SEQUENCE_KINDS, can_say, max_words
 from babyaipp.levels import Grammar, Level
@@ -37,7 +39,20 @@ def image_space(width: int = 7, height: int = 7) -> spaces.Box:
     return spaces.Box(np.zeros_like(high), high.copy(), dtype=np.uint8)
 
 
-class InstructionSpace(spaces.Text):
+class SentenceSpace(spaces.Text):
+    """Base of the spaces of this package's texts.
+
+    Gymnasium (1.4 at least) hands out blank strings for `Text` when `AsyncVectorEnv` shares memory; for these spaces
+    it refuses instead.
+    """
+
+
+@create_shared_memory.register(SentenceSpace)
+def _refuse_shared_memory(space: SentenceSpace, n: int = 1, ctx: Any = None) -> Any:
+    raise CustomSpaceError("texts cannot be shared; wrap the environment in babyaipp.wrappers.TokenObservation")
+
+
+class InstructionSpace(SentenceSpace):
     """The instructions that a level can give."""
 
     def __init__(self, grammar: Grammar, seed: int | np.random.Generator | None = None) -> None:
@@ -48,7 +63,7 @@ class InstructionSpace(spaces.Text):
         """Whether `x` is an instruction that the level can give."""
         return isinstance(x, str) and can_say(self.grammar, x)
 
-    def sample(self, mask: None = None, probability: None = None) -> str:
+    def sample(self, mask: Any = None, probability: Any = None) -> str:
         """A random instruction; masks are not supported."""
         _refuse_masks(mask, probability)
         while True:
@@ -85,7 +100,7 @@ class InstructionSpace(spaces.Text):
         return part() if joint is None else SEQUENCE_KINDS[joint].join((part(), part()))
 
 
-class DescriptionSpace(spaces.Text):
+class DescriptionSpace(SentenceSpace):
     """The descriptions that a level can show under a text condition.
 
     Any of the colours and properties can occur, since `reset(options={"rules": ...})` may set them.
@@ -117,7 +132,7 @@ class DescriptionSpace(spaces.Text):
         told = [rule_sentence(s[0], s[3]) for s in words]
         return told == list(sentences) and len({s[0] for s in words}) == len(words)
 
-    def sample(self, mask: None = None, probability: None = None) -> str:
+    def sample(self, mask: Any = None, probability: Any = None) -> str:
         """A random description; masks are not supported."""
         _refuse_masks(mask, probability)
         count = int(self.np_random.integers(self.num_sentences + 1))
@@ -139,7 +154,7 @@ class DescriptionSpace(spaces.Text):
         return f"DescriptionSpace({self.num_sentences}, text={str(self.condition)!r})"
 
 
-class MergedTextSpace(spaces.Text):
+class MergedTextSpace(SentenceSpace):
     """Instruction and description as one string."""
 
     def __init__(
@@ -156,7 +171,7 @@ class MergedTextSpace(spaces.Text):
         mission, _, description = x.partition(". ")
         return self.mission.contains(mission) and self.description.contains(description.removesuffix(" "))
 
-    def sample(self, mask: None = None, probability: None = None) -> str:
+    def sample(self, mask: Any = None, probability: Any = None) -> str:
         """A random text; masks are not supported."""
         _refuse_masks(mask, probability)
         return merged_text(self.mission.sample(), split_sentences(self.description.sample()))

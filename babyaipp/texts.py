@@ -19,13 +19,13 @@ import numpy as np
 from babyaipp.floors import bit_count, nth_bit
 from babyaipp.tiles import COLORS, PROPERTIES
 
-_INSTRUCTION_WORDS = (
-    "go to the a pick up open put next and then after you in front of behind on your left right key ball box door"
-).split()
-_LOREM_WORDS = (
-    "lorem ipsum dolor sit amet consectetur adipiscing elit sed eiusmod tempor incididunt labore magna aliqua enim "
-    "minim veniam quis nostrud ullamco laboris nisi aliquip commodo consequat duis aute irure velit esse cillum"
-).split()
+_INSTRUCTION_WORDS = """
+go to the a pick up open put next and then after you in front of behind on your left right key ball box door
+""".split()
+_LOREM_WORDS = """
+lorem ipsum dolor sit amet consectetur adipiscing elit sed eiusmod tempor incididunt labore magna aliqua enim
+minim veniam quis nostrud ullamco laboris nisi aliquip commodo consequat duis aute irure velit esse cillum
+""".split()
 _SYLLABLES = ["".join(pair) for pair in itertools.product("bdfklmnt", "aeio")]
 _MADE_UP_WORDS = ["".join(pair) for pair in itertools.product(_SYLLABLES, _SYLLABLES)]
 
@@ -166,7 +166,7 @@ def write_description(seed, condition, withheld, colors, props, count, level_pro
         out[i, 1] = _FLOORS
         out[i, 2] = _ARE
         out[i, 3] = property_words[prop]
-        if condition == LOREM or condition == LOREM_ANY:
+        if condition in (LOREM, LOREM_ANY):
             first = _FIRST_LOREM if condition == LOREM else _FIRST_MADE_UP
             words = _NUM_LOREM if condition == LOREM else _NUM_MADE_UP
             for j in range(SENTENCE_WORDS):

@@ -232,7 +232,8 @@ class World:
         located = self.instruction.located(self.cells, self.agent, self.room_size)
         if located != self.instruction:
             raise ValueError(
-                f"world: the objects of {self.instruction_text!r} are {located.to_dict()}, not {self.instruction.to_dict()}"
+                f"world: the objects of {self.instruction_text!r} are {located.to_dict()}, "
+                f"not {self.instruction.to_dict()}"
             )
         for action in located.actions:
             for desc in (action.desc, action.fixed):
@@ -248,8 +249,8 @@ class World:
         size = (self.width, self.height, self.room_size)
         if size != (level.width, level.height, level.room_size):
             raise ValueError(
-                f"world: {self.width} x {self.height} cells with rooms of {self.room_size} do not fit level {level.name}: "
-                f"{level.width} x {level.height} cells with rooms of {level.room_size}"
+                f"world: {self.width} x {self.height} cells with rooms of {self.room_size} do not fit "
+                f"level {level.name}: {level.width} x {level.height} cells with rooms of {level.room_size}"
             )
         if not can_say(level.grammar, self.instruction_text):
             raise ValueError(f"world: level {level.name} cannot give the instruction {self.instruction_text!r}")
@@ -294,7 +295,8 @@ def check_num_rules(level: Level, rules: Mapping[str, str]) -> None:
     """
     if len(rules) > level.num_sentences:
         raise ValueError(
-            f"rules: level {level.name} has at most {level.num_sentences} floor colours; got {len(rules)}: {', '.join(rules)}"
+            f"rules: level {level.name} has at most {level.num_sentences} floor colours; "
+            f"got {len(rules)}: {', '.join(rules)}"
         )
 
 

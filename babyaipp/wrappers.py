@@ -80,6 +80,8 @@ class MergedTextObservation(gym.ObservationWrapper[dict[str, Any], Any, Any]):
         assert isinstance(env.observation_space, spaces.Dict)
         subspaces = dict(env.observation_space.spaces)
         mission, description = subspaces["mission"], subspaces.pop("description")
+        assert isinstance(mission, spaces.Text)
+        assert isinstance(description, spaces.Text)
         self.observation_space = spaces.Dict({**subspaces, "mission": MergedTextSpace(mission, description)})
 
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:

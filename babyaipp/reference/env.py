@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from minigrid.core.roomgrid import Room, RoomGrid
@@ -22,7 +22,7 @@ from babyaipp.levels import Level, check_rules, get_level, get_split
 from babyaipp.reference.generators import GENERATORS
 from babyaipp.reference.grid import FloorGrid, floor_cells, grid_of, walls_and_cells
 from babyaipp.reference.instrs import instr_of, instruction_of
-from babyaipp.reference.rendering import Screen
+from babyaipp.reference.rendering import Screen, map_cells
 from babyaipp.spaces import observation_space
 from babyaipp.texts import (
     SENTENCE_ORDERS,
@@ -33,7 +33,7 @@ from babyaipp.texts import (
     parse_text_condition,
 )
 from babyaipp.tiles import COLORS, HAZARD_CLASSES, NONE, PROPERTIES, TILES
-from babyaipp.world import World, check_num_rules, draw_map
+from babyaipp.world import World, check_num_rules
 
 RENDER_MODES = ("human", "rgb_array", "ansi")
 
@@ -85,7 +85,14 @@ class FloorDynamics(RoomGridLevel):
         last_effect: what a tile did in the last step, for people; empty if nothing.
     """
 
-    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 10}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 10}
+
+    # Minigrid does not annotate what it keeps of an episode.
+    grid: FloorGrid
+    instrs: Any
+    agent_pos: Any
+    agent_dir: int
+    render_mode: str | None
 
     world: World
     rules: dict[str, str]
@@ -204,19 +211,18 @@ class FloorDynamics(RoomGridLevel):
     def render(self) -> np.ndarray | str | None:
         """The world with its text beside it: an array (height, width, 3) uint8, a string, or a window."""
         if self.render_mode == "ansi":
-            walls, cells = walls_and_cells(self.grid)
             agent = (int(self.agent_pos[0]), int(self.agent_pos[1]), int(self.agent_dir))
-            return self._screen.as_text(draw_map(self.width, self.height, walls, cells, agent), self._status())
+            return self._screen.as_text(map_cells(self.grid, agent), self.status())
         if self.render_mode is None:
             return super().render()
         world = self.get_frame(self.highlight, self.tile_size, self.agent_pov)
-        frame = self._screen.as_image(world, self._status())
+        frame = self._screen.as_image(world, self.status())
         if self.render_mode == "rgb_array":
             return frame
         self.window = self._screen.show(frame, f"BabyAI++ {self.level.name}", self.metadata["render_fps"])
         return None
 
-    def _status(self) -> list[str]:
+    def status(self) -> list[str]:
         """What a person should know beside the picture, a paragraph each."""
         time = self.half_steps / tiles.HALF_STEPS_PER_STEP
         carrying = f"carrying: {self.carrying.color} {self.carrying.type}" if self.carrying else ""

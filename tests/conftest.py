@@ -1,0 +1,29 @@
+"""Shared by the tests: every id, and the recorded episodes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # windows open without a display
+
+import pytest
+
+from babyaipp import LEVELS
+
+DATA = Path(__file__).parent / "data"
+ALL_IDS = [level.env_id(split) for level in LEVELS.values() for split in level.splits]
+
+
+def recorded_episodes() -> list[dict[str, Any]]:
+    """The episodes recorded from the original program, in the order of the file."""
+    with gzip.open(DATA / "original_episodes.jsonl.gz", "rt") as lines:
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="session")
+def recordings() -> list[dict[str, Any]]:
+    return recorded_episodes()
