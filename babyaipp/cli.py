@@ -1,5 +1,336 @@
-"""Command line."""
+"""The command line: lists, plays, renders and describes worlds. The only place that wires things together.
+
+What loads Minigrid and pygame is imported by the commands that need it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import secrets
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from babyaipp import __version__
+from babyaipp.levels import COLORS, LEVELS, PROPERTIES, Level, Split, parse_env_id
+from babyaipp.world import World
+
+if TYPE_CHECKING:
+    from babyaipp.play import Game
+
+_USAGE_ERROR = 2
+_INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
+
+_PIXELS_OF_WINDOW = 640
+_MAX_TILE_PIXELS = 64
+_GIF_MILLISECONDS = 350
+_GIF_LAST_MILLISECONDS = 2500
+_GIF_COLORS = 128
+
+_HEADER = ("rooms", "floor colours", "properties", "held-out rules")
+_COLUMN_WIDTHS = (5, 7, 15, 27)
+_NO_BREAK_SPACE = "\xa0"
 
 
-def main() -> None:
-    """To come."""
+class CommandError(Exception):
+    """Something that the user asked for cannot be done; the message says why."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """List all levels: rooms, floor colours, properties, held-out rules, environment ids."""
+
+    markdown: bool = False
+    """Print a Markdown table."""
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> None:
+        """Print the table."""
+        if self.markdown and self.json:
+            raise CommandError("--markdown and --json exclude each other")
+        if self.json:
+            print(json.dumps([_level_data(level) for level in LEVELS.values()], indent=2))
+        else:
+            print(levels_markdown() if self.markdown else _levels_text())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Episode:
+    """What the commands that start an episode have in common."""
+
+    env_id: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ID")]
+    """Environment id, such as BabyAIpp-GoToRedBall-Train-v0."""
+    sentence_order: Literal["canonical", "shuffled"] = "canonical"
+    """Order of the description's sentences."""
+    world: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Start from the world in this file, JSON or ASCII map, instead of drawing one."""
+
+    def _game(self, seed: int, text: str = "true", tile_size: int | None = None) -> Game:
+        """The episode's start. Raises CommandError if an argument does not fit."""
+        if seed < 0:
+            raise CommandError(f"--seed {seed}: must be at least 0")
+        if tile_size is not None and tile_size < 1:
+            raise CommandError(f"--tile-size {tile_size}: must be at least 1")
+        with _refusals():
+            level, split = parse_env_id(self.env_id)
+            world = None if self.world is None else _read_world(self.world, level, split)
+        from babyaipp.play import Game
+        from babyaipp.reference.env import make
+
+        tile_size = tile_size or min(_PIXELS_OF_WINDOW // level.height, _MAX_TILE_PIXELS)
+        with _refusals():
+            env = make(level.name, split, text=text, sentence_order=self.sentence_order, tile_size=tile_size)
+            return Game(env, seed, world)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Play(_Episode):
+    """Play by keyboard, in a window or in the terminal."""
+
+    terminal: bool = False
+    """Play in the terminal instead of a window."""
+    seed: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    """Of the first episode; drawn and printed if not given."""
+    text: str = "true"
+    """What the description tells: true, lorem, lorem_any, shuffled_rules, none, withheld=<count>."""
+
+    def run(self) -> None:
+        """Play until the person has had enough."""
+        seed = secrets.randbelow(2**31) if self.seed is None else self.seed
+        game = self._game(seed, self.text)
+        from babyaipp.play import NoScreenError
+
+        print(f"{self.env_id} --seed {seed}", flush=True)
+        try:
+            if self.terminal:
+                game.play_in_terminal()
+            else:
+                game.play_in_window()
+        except NoScreenError as error:
+            raise CommandError(str(error)) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Render(_Episode):
+    """Draw the start of an episode (.png), or a map of it (.txt), or an episode with random actions (.gif)."""
+
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """File to write: .png, .txt or .gif."""
+    seed: int = 0
+    """Of the world, and of the random actions."""
+    text: str = "true"
+    """What the picture's description tells: true, lorem, lorem_any, shuffled_rules, none, withheld=<count>."""
+    steps: int = 60
+    """Most random actions of a .gif."""
+    actions: Annotated[str | None, tyro.conf.arg(metavar="NAMES")] = None
+    """Actions of a .gif instead of random ones, such as left,forward,forward,pickup."""
+    tile_size: int = 32
+    """Pixels a cell."""
+
+    def run(self) -> None:
+        """Write the file."""
+        suffix = self.out.suffix.lower()
+        if suffix not in (".png", ".gif", ".txt"):
+            raise CommandError(f"--out {self.out}: unknown suffix {suffix!r}; allowed: .png, .gif, .txt")
+        game = self._game(self.seed, self.text, self.tile_size)
+        if suffix == ".txt":
+            data = game.env.world.to_ascii().encode()
+        elif suffix == ".png":
+            data = _image_bytes(game, [], "PNG")
+        else:
+            data = _image_bytes(game, self._actions(game), "GIF")
+        _write(self.out, data)
+
+    def _actions(self, game: Game) -> list[str]:
+        from babyaipp.play import ACTION_NAMES
+
+        if self.actions is None:
+            game.env.action_space.seed(self.seed)
+            return [list(ACTION_NAMES)[game.env.action_space.sample()] for _ in range(self.steps)]
+        actions = [name.strip() for name in self.actions.split(",")]
+        for name in actions:
+            if name not in ACTION_NAMES:
+                raise CommandError(f"--actions: unknown action {name!r}; allowed: {', '.join(ACTION_NAMES)}")
+        return actions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Describe(_Episode):
+    """Print the start of an episode as JSON."""
+
+    seed: int = 0
+    """Of the world."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """File to write instead of printing."""
+
+    def run(self) -> None:
+        """Print or write the world."""
+        data = self._game(self.seed).env.world.to_dict()
+        lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in data.items())
+        text = f"{{\n{lines}\n}}\n"
+        if self.out is None:
+            print(text, end="")
+        else:
+            _write(self.out, text.encode())
+
+
+Command = (
+    Annotated[Levels, tyro.conf.subcommand("levels")]
+    | Annotated[Play, tyro.conf.subcommand("play")]
+    | Annotated[Render, tyro.conf.subcommand("render")]
+    | Annotated[Describe, tyro.conf.subcommand("describe")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status.
+
+    Args:
+        arguments: instead of those of the process.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        if list(arguments) == ["--version"]:
+            print(f"babyaipp {__version__}")
+        else:
+            command: Any = tyro.cli(
+                Command,
+                prog="babyaipp",
+                description="BabyAI++: grid worlds whose rules stand in a text. --version prints the version.",
+                args=arguments,
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+            command.run()
+        sys.stdout.flush()
+    except CommandError as error:
+        print(f"babyaipp: {error}", file=sys.stderr)
+        return _USAGE_ERROR
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has enough; what is left in the buffer must not fail at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def levels_markdown() -> str:
+    """The level table in Markdown."""
+    header = ("level", *_HEADER, "splits")
+    rows = [(level.name, *_level_cells(level), ", ".join(level.splits)) for level in LEVELS.values()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
+
+
+def _levels_text() -> str:
+    """The level table for a terminal: a line an id, with wrapped cells beside the ids of a level."""
+    ids = {level.name: [level.env_id(split) for split in level.splits] for level in LEVELS.values()}
+    widths = (max(len(env_id) for level_ids in ids.values() for env_id in level_ids), *_COLUMN_WIDTHS)
+    blocks = [[["id"], *_wrapped(_HEADER)]]
+    blocks += [[ids[level.name], *_wrapped(_level_cells(level))] for level in LEVELS.values()]
+    lines: list[str] = []
+    for columns in blocks:
+        for i in range(max(map(len, columns))):
+            parts = [column[i] if i < len(column) else "" for column in columns]
+            lines.append("  ".join(f"{part:{width}}" for part, width in zip(parts, widths, strict=True)).rstrip())
+        lines.append("")
+    return "\n".join(lines[:-1])
+
+
+def _wrapped(cells: Sequence[str]) -> list[list[str]]:
+    """Lines of each cell; a list is broken at its commas only."""
+    lists = [re.sub("(?<!,) ", _NO_BREAK_SPACE, cell) if "," in cell else cell for cell in cells]
+    lines = [textwrap.wrap(cell, width) for cell, width in zip(lists, _COLUMN_WIDTHS, strict=True)]
+    return [[line.replace(_NO_BREAK_SPACE, " ") for line in cell] for cell in lines]
+
+
+def _held_out(level: Level) -> list[tuple[str, str]]:
+    rules = level.dynamics.held_out
+    return [(color, name) for color in COLORS for name in PROPERTIES if (color, name) in rules]
+
+
+def _level_cells(level: Level) -> tuple[str, ...]:
+    """What the table tells of a level, in the order of `_HEADER`."""
+    return (
+        f"{level.num_rows}x{level.num_cols} of {level.room_size}",
+        ", ".join(COLORS[: level.dynamics.num_colors]),
+        ", ".join(level.dynamics.properties),
+        ", ".join(" ".join(rule) for rule in _held_out(level)),
+    )
+
+
+def _level_data(level: Level) -> dict[str, Any]:
+    return {
+        "name": level.name,
+        "rooms": {"rows": level.num_rows, "columns": level.num_cols, "cells_a_side": level.room_size},
+        "floor_colors": COLORS[: level.dynamics.num_colors],
+        "properties": level.dynamics.properties,
+        "held_out": _held_out(level),
+        "fixed": None if level.fixed is None else dict(level.fixed),
+        "ids": {split: level.env_id(split) for split in level.splits},
+    }
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn the library's refusal of an argument into a message for the user."""
+    try:
+        yield
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+def _read_world(path: Path, level: Level, split: Split) -> World:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"--world {path}: {error.strerror}") from None
+    if text.lstrip().startswith("{"):
+        return World.from_dict(json.loads(text))
+    return World.from_ascii(text, level=level.name, split=split)
+
+
+def _image_bytes(game: Game, actions: Sequence[str], kind: str) -> bytes:
+    """The episode's start, followed by pictures of the actions until the episode ends."""
+    from PIL import Image
+
+    pictures = [game.picture()]
+    for name in actions:
+        if game.outcome:
+            break
+        game.act(name)
+        pictures.append(game.picture())
+    images = [Image.fromarray(picture) for picture in pictures]
+    data = io.BytesIO()
+    if kind == "GIF":
+        images = [image.quantize(_GIF_COLORS, dither=Image.Dither.NONE) for image in images]
+        durations = [_GIF_MILLISECONDS] * (len(images) - 1) + [_GIF_LAST_MILLISECONDS]
+        images[0].save(data, kind, save_all=True, append_images=images[1:], duration=durations, loop=0)
+    else:
+        images[0].save(data, kind)
+    return data.getvalue()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        raise CommandError(f"--out {path}: not a regular file")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        try:
+            partial.write_bytes(data)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise CommandError(f"--out {path}: {error.strerror}") from None

@@ -33,9 +33,9 @@ _CHARACTERS = "abcdefghijklmnopqrstuvwxyz ,."
 _IMAGE_HIGH = (7, 5, 2)
 
 
-def image_space(width: int = 7, height: int = 7) -> spaces.Box:
-    """(width, height, 3) uint8: type, colour and state of each cell in view, in Minigrid's encoding."""
-    high = np.broadcast_to(np.array(_IMAGE_HIGH, np.uint8), (width, height, 3))
+def image_space(view_size: int) -> spaces.Box:
+    """(view_size, view_size, 3) uint8: type, colour and state of each cell in view, in Minigrid's encoding."""
+    high = np.broadcast_to(np.array(_IMAGE_HIGH, np.uint8), (view_size, view_size, 3))
     return spaces.Box(np.zeros_like(high), high.copy(), dtype=np.uint8)
 
 
@@ -199,11 +199,11 @@ def token_space(*shape: int) -> spaces.Box:
     return spaces.Box(PADDING, len(VOCABULARY) - 1, shape, np.int32)
 
 
-def observation_space(level: Level, condition: TextCondition) -> spaces.Dict:
+def observation_space(level: Level, condition: TextCondition, view_size: int = 7) -> spaces.Dict:
     """What an environment of the level returns from `reset` and `step`."""
     return spaces.Dict(
         {
-            "image": image_space(),
+            "image": image_space(view_size),
             "direction": spaces.Discrete(4),
             "mission": InstructionSpace(level.grammar),
             "description": DescriptionSpace(level, condition),

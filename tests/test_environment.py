@@ -371,7 +371,14 @@ def test_a_world_of_another_size_is_refused(recordings):
         ({"render_mode": "rgb"}, "allowed: human, rgb_array, ansi"),
     ],
 )
+@pytest.mark.filterwarnings("ignore")
 def test_bad_arguments_are_refused(kwargs, message):
-    with pytest.raises(ValueError, match=message), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with pytest.raises(ValueError, match=message):
         gym.make(ONE_ROOM, **kwargs)
+
+
+def test_the_view_can_have_another_size():
+    env = gym.make(ONE_ROOM, agent_view_size=5)
+    obs, _ = env.reset(seed=0)
+    assert obs["image"].shape == (5, 5, 3)
+    assert env.observation_space.contains(obs)

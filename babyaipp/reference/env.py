@@ -118,7 +118,7 @@ class FloorDynamics(RoomGridLevel):
         self._start = _Start()
         self._screen = Screen()
         super().__init__(render_mode=render_mode, **kwargs)
-        self.observation_space = observation_space(level, self.text_condition)
+        self.observation_space = observation_space(level, self.text_condition, self.agent_view_size)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode.

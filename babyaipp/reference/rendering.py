@@ -9,14 +9,27 @@ from typing import Any
 
 import numpy as np
 
-_PANEL_WIDTH = 272
-_MIN_HEIGHT = 224
-_MARGIN = 14
-_FONT_SIZE = 15
-_LINE_HEIGHT = 20
-_PARAGRAPH_GAP = 8
+from babyaipp.reference.grid import FloorGrid, walls_and_cells
+from babyaipp.world import COLOR_LETTERS, draw_map
+
+# The panel beside a world of the smallest level, in pixels; beside a higher world everything is larger.
+_PANEL_WIDTH = 300
+_MIN_HEIGHT = 256
+_MARGIN = 12
+_FONT_SIZE = 14
+_LINE_HEIGHT = 18
+_PARAGRAPH_GAP = 7
+_SCALED_FROM_HEIGHT = 400
+_MAX_SCALE = 1.75
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
+
 _TEXT_WIDTH = 48
+# Colours of a terminal (the 256 of xterm): of things, and, darker, of the tiles under them.
+_THING_COLORS = {"blue": 75, "green": 46, "grey": 248, "purple": 141, "red": 203, "yellow": 226}
+_TILE_COLORS = {"blue": 19, "green": 22, "grey": 239, "purple": 54, "red": 88, "yellow": 58}
+_WALL_COLOR = 244
+_WHITE = 231
+_RESET = "\x1b[0m"
 
 
 class Screen:
@@ -39,41 +52,41 @@ class Screen:
         from PIL import Image, ImageDraw
 
         height = max(world.shape[0], _MIN_HEIGHT)
-        image = Image.new("RGB", (world.shape[1] + _PANEL_WIDTH, height), _PAPER)
+        scale = min(max(height / _SCALED_FROM_HEIGHT, 1.0), _MAX_SCALE)
+        image = Image.new("RGB", (world.shape[1] + round(scale * _PANEL_WIDTH), height), _PAPER)
         image.paste(Image.fromarray(world), (0, 0))
         draw = ImageDraw.Draw(image)
-        font = _font()
-        y = _MARGIN
-        for paragraph in filter(None, paragraphs):
-            for line in _wrap(paragraph, lambda text: draw.textlength(text, font) <= _PANEL_WIDTH - 2 * _MARGIN):
-                draw.text((world.shape[1] + _MARGIN, y), line, _INK, font)
-                y += _LINE_HEIGHT
-            y += _PARAGRAPH_GAP
+        lines, scale = _layout(tuple(filter(None, paragraphs)), scale, height)
+        for y, line in lines:
+            draw.text((world.shape[1] + round(scale * _MARGIN), y), line, _INK, _font(scale))
         return np.asarray(image)
 
-    def as_text(self, rows: Sequence[str], paragraphs: Sequence[str]) -> str:
-        """The rows of a map with the paragraphs to their right."""
+    def as_text(self, cells: Sequence[Sequence[str]], paragraphs: Sequence[str], width: int = _TEXT_WIDTH) -> str:
+        """The cells of a map, by row, with the paragraphs to their right.
+
+        Args:
+            cells: as `map_cells` makes them.
+            paragraphs: texts; empty ones are passed over.
+            width: characters of a line of text.
+        """
         lines: list[str] = []
         for paragraph in filter(None, paragraphs):
-            lines += [*textwrap.wrap(paragraph, _TEXT_WIDTH), ""]
-        height = max(len(rows), len(lines))
-        width = len(rows[0])
-        padded = [*rows, *[" " * width] * (height - len(rows))]
-        return "\n".join(
-            f"{row}   {line}".rstrip()
-            for row, line in zip(padded, [*lines, *[""] * (height - len(lines))], strict=True)
-        )
+            lines += [line for part in paragraph.split("\n") for line in textwrap.wrap(part, width)] + [""]
+        rows = ["".join(row) for row in cells]
+        rows += ["   " * len(cells[0])] * (len(lines) - len(rows))
+        lines += [""] * (len(rows) - len(lines))
+        return "\n".join(f"{row}  {line}".rstrip() for row, line in zip(rows, lines, strict=True))
 
     def show(self, frame: np.ndarray, title: str, frames_per_second: int) -> Any:
         """Show a frame in a window, at most so many a second; returns the window."""
         import pygame
 
         size = (frame.shape[1], frame.shape[0])
-        if self._window is None or self._window.get_size() != size or not pygame.display.get_init():
+        if self._window is None or not pygame.display.get_init() or self._window.get_size() != size:
             pygame.display.init()
             self._window = pygame.display.set_mode(size)
-            pygame.display.set_caption(title)
             self._clock = pygame.time.Clock()
+        pygame.display.set_caption(title)
         self._window.blit(pygame.surfarray.make_surface(frame.swapaxes(0, 1)), (0, 0))
         pygame.event.pump()
         self._clock.tick(frames_per_second)
@@ -81,21 +94,61 @@ class Screen:
         return self._window
 
 
+def map_cells(grid: FloorGrid, agent: tuple[int, int, int]) -> list[list[str]]:
+    """The cells of an ASCII map by row, coloured for a terminal: letters as in `World.to_ascii`, and a space.
+
+    A tile is the background of its cell, so that it shows under an object too.
+    """
+    walls, cells = walls_and_cells(grid)
+    rows = [row.split(" ") for row in draw_map(grid.width, grid.height, walls, cells, agent)]
+    return [
+        [_colored(code, None if (tile := grid.tile_at(x, y)) is None else tile.color) for x, code in enumerate(row)]
+        for y, row in enumerate(rows)
+    ]
+
+
+def _colored(code: str, tile: str | None) -> str:
+    if code == "##":
+        return f"\x1b[38;5;{_WALL_COLOR};48;5;{_WALL_COLOR}m{code} {_RESET}"
+    thing = next((color for color, letter in COLOR_LETTERS.items() if letter == code[1]), None)
+    lit = _WHITE if thing is None or code[0] in "><^v" else _THING_COLORS[thing]
+    background = "" if tile is None else f";48;5;{_TILE_COLORS[tile]}"
+    return f"{code} " if code == ".." else f"\x1b[1;38;5;{lit}{background}m{code} {_RESET}"
+
+
+@functools.lru_cache(16)
+def _layout(paragraphs: tuple[str, ...], scale: float, height: int) -> tuple[list[tuple[int, str]], float]:
+    """Lines with their y, and the scale at which they fit: the wanted one, unless the picture is too small."""
+    width = scale * (_PANEL_WIDTH - 2 * _MARGIN)
+    while True:
+        font = _font(scale)
+        lines: list[tuple[int, str]] = []
+        y = scale * _MARGIN
+        for paragraph in paragraphs:
+            for line in _wrap(paragraph, font, width):
+                lines.append((round(y), line))
+                y += scale * _LINE_HEIGHT
+            y += scale * _PARAGRAPH_GAP
+        if y - scale * _PARAGRAPH_GAP <= height:
+            return lines, scale
+        scale *= 0.9
+
+
 @functools.cache
-def _font() -> Any:
+def _font(scale: float) -> Any:
     from PIL import ImageFont
 
-    return ImageFont.load_default(_FONT_SIZE)
+    return ImageFont.load_default(scale * _FONT_SIZE)
 
 
-def _wrap(text: str, fits: Any) -> list[str]:
+def _wrap(text: str, font: Any, width: float) -> list[str]:
     """Break a text into lines that fit; each sentence begins a line of its own."""
     lines: list[str] = []
     for sentence in text.replace(". ", ".\n").split("\n"):
         line = ""
         for word in sentence.split():
             longer = f"{line} {word}".strip()
-            if line and not fits(longer):
+            if line and font.getlength(longer) > width:
                 lines.append(line)
                 longer = word
             line = longer
