@@ -83,7 +83,7 @@ class _Episode:
             raise CommandError(f"--tile-size {tile_size}: must be at least 1")
         with _refusals():
             level, split = parse_env_id(self.env_id)
-            world = None if self.world is None else _read_world(self.world, level, split)
+        world = None if self.world is None else _read_world(self.world, level, split)
         from babyaipp.play import Game
         from babyaipp.reference.env import make
 
@@ -142,6 +142,8 @@ class Render(_Episode):
         suffix = self.out.suffix.lower()
         if suffix not in (".png", ".gif", ".txt"):
             raise CommandError(f"--out {self.out}: unknown suffix {suffix!r}; allowed: .png, .gif, .txt")
+        if self.steps < 0:
+            raise CommandError(f"--steps {self.steps}: must be at least 0")
         game = self._game(self.seed, self.text, self.tile_size)
         if suffix == ".txt":
             data = game.env.world.to_ascii().encode()
@@ -281,22 +283,22 @@ def _level_data(level: Level) -> dict[str, Any]:
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn the library's refusal of an argument into a message for the user."""
+def _refusals(prefix: str = "") -> Iterator[None]:
+    """Turn the refusal of an argument into a message for the user."""
     try:
         yield
+    except OSError as error:
+        raise CommandError(f"{prefix}{error.strerror}") from None
     except ValueError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(f"{prefix}{error}") from None
 
 
 def _read_world(path: Path, level: Level, split: Split) -> World:
-    try:
+    with _refusals(f"--world {path}: "):
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"--world {path}: {error.strerror}") from None
-    if text.lstrip().startswith("{"):
-        return World.from_dict(json.loads(text))
-    return World.from_ascii(text, level=level.name, split=split)
+        if text.lstrip().startswith("{"):
+            return World.from_dict(json.loads(text))
+        return World.from_ascii(text, level=level.name, split=split)
 
 
 def _image_bytes(game: Game, actions: Sequence[str], kind: str) -> bytes:
@@ -326,11 +328,13 @@ def _write(path: Path, data: bytes) -> None:
     if target.exists() and not target.is_file():
         raise CommandError(f"--out {path}: not a regular file")
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
+    with _refusals(f"--out {path}: "):
         try:
             partial.write_bytes(data)
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise CommandError(f"--out {path}: {error.strerror}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -23,7 +23,7 @@ _MAX_HAZARD_LOAD = 1
 
 
 def integers(rng, low, high):
-    """A uniform integer in [low, high). As in NumPy, a range of one number draws nothing; here it costs nothing, too."""
+    """A uniform integer in [low, high). As in NumPy, a range of one draws nothing; here it costs nothing, too."""
     return int(rng.integers(low, high)) if high - low > 1 else low
 
 

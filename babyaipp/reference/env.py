@@ -8,7 +8,8 @@ level table. The rules themselves are in `tiles.py`, the drawing of tiles in `fl
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -136,12 +137,8 @@ class FloorDynamics(RoomGridLevel):
         self.last_effect = ""
         self._cell_steps = 0
         self._color_steps = 0
-        # Minigrid would draw the window before the episode is complete.
-        render_mode, self.render_mode = self.render_mode, None
-        try:
+        with self._window_at_rest():
             obs, _ = super().reset(seed=seed)
-        finally:
-            self.render_mode = render_mode
         if self._start.world is not None:
             self.max_steps = self._start.world.max_steps
         self.world = self._start.world or self._current_world()
@@ -183,7 +180,8 @@ class FloorDynamics(RoomGridLevel):
             self.grid.bare(*ahead)  # Minigrid drops an object only where there is nothing
         acted_from = tuple(self.agent_pos)
 
-        obs, reward, terminated, truncated, _ = super().step(executed)
+        with self._window_at_rest():
+            obs, reward, terminated, truncated, _ = super().step(executed)
 
         color_after = self._color_at(self.agent_pos)
         self._cell_steps = tiles.next_cell_steps(self._cell_steps, tuple(self.agent_pos) != acted_from)
@@ -196,6 +194,8 @@ class FloorDynamics(RoomGridLevel):
         info: dict[str, Any] = {"rules": dict(self.rules)}
         if terminated or truncated:
             info |= {"success": cause == "success", "cause": cause}
+        if self.render_mode == "human":
+            self.render()
         return obs, float(reward), terminated, truncated, info
 
     def gen_obs(self) -> dict[str, Any]:
@@ -233,6 +233,15 @@ class FloorDynamics(RoomGridLevel):
             carrying,
             self.last_effect,
         ]
+
+    @contextmanager
+    def _window_at_rest(self) -> Iterator[None]:
+        """Minigrid draws the window before the floors have had their say; it is drawn afterwards."""
+        render_mode, self.render_mode = self.render_mode, None
+        try:
+            yield
+        finally:
+            self.render_mode = render_mode
 
     def _reward(self) -> float:
         return tiles.success_reward(self.half_steps, self.max_steps)
@@ -357,7 +366,7 @@ def make(level: str, split: str, **kwargs: Any) -> FloorDynamics:
         **kwargs: `text` ("true", "lorem", "lorem_any", "shuffled_rules", "none", "withheld=n"), `sentence_order`
             ("canonical", "shuffled"), `max_steps` (int, instead of the level's own), `render_mode` ("human",
             "rgb_array", "ansi") and the other arguments of Minigrid's environments (`tile_size`, `highlight`,
-            `agent_pov`, `screen_size`).
+            `agent_pov`, `agent_view_size`).
 
     Raises:
         ValueError: an argument is not one of these; the message says what is allowed.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from minigrid.core.world_object import Floor
 
 from babyaipp.reference.grid import FloorGrid, walls_and_cells
 from babyaipp.world import COLOR_LETTERS, draw_map
@@ -19,17 +20,18 @@ _MARGIN = 12
 _FONT_SIZE = 14
 _LINE_HEIGHT = 18
 _PARAGRAPH_GAP = 7
-_SCALED_FROM_HEIGHT = 400
+_SCALED_FROM_HEIGHT = 320
 _MAX_SCALE = 1.75
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 
 _TEXT_WIDTH = 48
+_CELL_COLUMNS = 3
 # Colours of a terminal (the 256 of xterm): of things, and, darker, of the tiles under them.
 _THING_COLORS = {"blue": 75, "green": 46, "grey": 248, "purple": 141, "red": 203, "yellow": 226}
 _TILE_COLORS = {"blue": 19, "green": 22, "grey": 239, "purple": 54, "red": 88, "yellow": 58}
 _WALL_COLOR = 244
-_WHITE = 231
-_RESET = "\x1b[0m"
+_EMPTY_COLOR = 239
+_WHITE, _BLACK = 231, 16
 
 
 class Screen:
@@ -73,7 +75,7 @@ class Screen:
         for paragraph in filter(None, paragraphs):
             lines += [line for part in paragraph.split("\n") for line in textwrap.wrap(part, width)] + [""]
         rows = ["".join(row) for row in cells]
-        rows += ["   " * len(cells[0])] * (len(lines) - len(rows))
+        rows += [" " * _CELL_COLUMNS * len(cells[0])] * (len(lines) - len(rows))
         lines += [""] * (len(rows) - len(lines))
         return "\n".join(f"{row}  {line}".rstrip() for row, line in zip(rows, lines, strict=True))
 
@@ -82,16 +84,17 @@ class Screen:
         import pygame
 
         size = (frame.shape[1], frame.shape[0])
-        if self._window is None or not pygame.display.get_init() or self._window.get_size() != size:
-            pygame.display.init()
-            self._window = pygame.display.set_mode(size)
+        pygame.display.init()
+        window: Any = pygame.display.get_surface()
+        if window is None or window is not self._window or window.get_size() != size:
+            window = self._window = pygame.display.set_mode(size)
             self._clock = pygame.time.Clock()
         pygame.display.set_caption(title)
-        self._window.blit(pygame.surfarray.make_surface(frame.swapaxes(0, 1)), (0, 0))
+        window.blit(pygame.surfarray.make_surface(frame.swapaxes(0, 1)), (0, 0))
         pygame.event.pump()
         self._clock.tick(frames_per_second)
         pygame.display.flip()
-        return self._window
+        return window
 
 
 def map_cells(grid: FloorGrid, agent: tuple[int, int, int]) -> list[list[str]]:
@@ -102,18 +105,22 @@ def map_cells(grid: FloorGrid, agent: tuple[int, int, int]) -> list[list[str]]:
     walls, cells = walls_and_cells(grid)
     rows = [row.split(" ") for row in draw_map(grid.width, grid.height, walls, cells, agent)]
     return [
-        [_colored(code, None if (tile := grid.tile_at(x, y)) is None else tile.color) for x, code in enumerate(row)]
+        [_colored(code, grid.tile_at(x, y), agent[:2] == (x, y)) for x, code in enumerate(row)]
         for y, row in enumerate(rows)
     ]
 
 
-def _colored(code: str, tile: str | None) -> str:
-    if code == "##":
-        return f"\x1b[38;5;{_WALL_COLOR};48;5;{_WALL_COLOR}m{code} {_RESET}"
-    thing = next((color for color, letter in COLOR_LETTERS.items() if letter == code[1]), None)
-    lit = _WHITE if thing is None or code[0] in "><^v" else _THING_COLORS[thing]
-    background = "" if tile is None else f";48;5;{_TILE_COLORS[tile]}"
-    return f"{code} " if code == ".." else f"\x1b[1;38;5;{lit}{background}m{code} {_RESET}"
+def _colored(code: str, tile: Floor | None, is_agent: bool) -> str:
+    paper = _BLACK if tile is None else _TILE_COLORS[tile.color]
+    if is_agent:
+        ink = _WHITE
+    elif code == "##":
+        ink = paper = _WALL_COLOR
+    elif code == "..":
+        ink = _EMPTY_COLOR
+    else:
+        ink = next(_THING_COLORS[color] for color, letter in COLOR_LETTERS.items() if letter == code[1])
+    return f"\x1b[1;38;5;{ink};48;5;{paper}m{code} \x1b[0m"
 
 
 @functools.lru_cache(16)

@@ -1,0 +1,44 @@
+"""What the documents say is true: their programs run, their generated parts are current, their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = ["README.md", "docs/environments.md"]
+PROGRAMS = [
+    (document, number, program)
+    for document in DOCUMENTS
+    for number, program in enumerate(re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL))
+]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_programs_run(document):
+    """One after the other in one namespace, as a reader would."""
+    programs = "".join(program for name, _, program in PROGRAMS if name == document)
+    pytest.importorskip("stable_baselines3")
+    prologue = "import warnings; warnings.simplefilter('ignore')\nimport gymnasium, babyaipp, stable_baselines3\n"
+    subprocess.run([sys.executable, "-c", prologue + programs], cwd=ROOT, check=True, timeout=120)
+
+
+def test_the_level_table_is_current():
+    table = subprocess.run(
+        [sys.executable, "-m", "babyaipp.cli", "levels", "--markdown"], capture_output=True, text=True, check=True
+    ).stdout
+    assert table.count("\n") > 16
+    assert table in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_paths_exist(document):
+    text = (ROOT / document).read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    paths = re.findall(r"`((?:babyaipp|tests|agents|docs)/[\w/]+\.\w+)`", text)
+    for path in [*links, *paths]:
+        assert ((ROOT / document).parent / path).exists() or (ROOT / path).exists(), path
