@@ -1,0 +1,41 @@
+"""What the command lines of this folder share: arguments from a dataclass, errors without a traceback, Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import tyro
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells expect it."""
+_WRONG_ARGUMENTS = 2
+
+Config = TypeVar("Config")
+
+
+class UsageError(ValueError):
+    """An argument makes no sense; the message names it, its value and what is allowed."""
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Marks a ValueError raised inside as the caller's mistake, not the program's."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def run_command(config: type[Config], body: Callable[[Config], int], arguments: Sequence[str] | None = None) -> int:
+    """Parse the arguments and run a command; returns the exit status."""
+    try:
+        return body(tyro.cli(config, args=arguments))
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _WRONG_ARGUMENTS
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing was saved", file=sys.stderr)
+        return INTERRUPTED
