@@ -26,15 +26,15 @@ class PPOConfig:
 
     rollout_steps: int = 32
     """Steps of each environment between updates."""
-    minibatch_size: int = 512
-    epochs: int = 4
-    learning_rate: float = 1e-3
+    minibatch_size: int = 256
+    epochs: int = 3
+    learning_rate: float = 1.5e-3
     """At the start; falls linearly to zero at the end of the training."""
     gamma: float = 0.99
-    gae_lambda: float = 0.95
+    gae_lambda: float = 0.98
     clip_range: float = 0.2
     entropy_coefficient: float = 0.01
-    value_coefficient: float = 0.5
+    value_coefficient: float = 1.0
     max_grad_norm: float = 0.5
     head_size: int = 64
     """Hidden units of policy and of value, each on its own, on top of the agent's features."""
