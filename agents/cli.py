@@ -33,7 +33,7 @@ def run_command(config: type[Config], body: Callable[[Config], int], arguments: 
     """Parse the arguments and run a command; returns the exit status."""
     try:
         return body(tyro.cli(config, args=arguments))
-    except UsageError as error:
+    except (UsageError, OSError) as error:  # OSError: a file or folder that cannot be read or written
         print(f"error: {error}", file=sys.stderr)
         return _WRONG_ARGUMENTS
     except KeyboardInterrupt:

@@ -1,8 +1,9 @@
 """Evaluate an agent: `python -m agents.evaluate RUN`, or `random` in the place of a run folder.
 
 Prints success, return and steps on each split, with 95% intervals, and the gap Train minus HeldOut; writes the same
-to `RUN/report.json`. Episode i of every split starts from the environment seed 1,000,000,000 + 1,000,000 * seed + i;
-training uses only smaller ones. The splits are thus measured in the same rooms, with different rules.
+to `RUN/report.json`, unless the task differs from the one trained on. Episode i of every split starts from the
+environment seed 1,000,000,000 + 1,000,000 * seed + i; training uses only smaller ones. The splits are thus measured in
+the same rooms, with different rules.
 
 By default the likeliest action is taken. Agents without memory then loop where two views call each other up, and
 time out: `--sampled`, which draws the actions as in training, comes out a few points higher. Reports say which.
@@ -56,7 +57,7 @@ class EvaluateConfig:
     seed: int = 0
     """Which block of episodes."""
     json: Path | None = None
-    """Where to write the report; default: RUN/report.json."""
+    """Where to write the report; default: RUN/report.json, if the task is the one trained on."""
     sampled: bool = False
     """Draw the actions from the policy, instead of taking the likeliest."""
 
@@ -77,6 +78,8 @@ class Subject:
     task: Task
     training: Mapping[str, Any] | None
     """Seed and frames of the training; None if there was none."""
+    on_its_own_task: bool = False
+    """Whether the task is the one trained on."""
 
 
 def load_subject(run: str, level: str | None = None, text: str | None = None, order: str | None = None) -> Subject:
@@ -96,12 +99,18 @@ def load_subject(run: str, level: str | None = None, text: str | None = None, or
     task.check()
     torch.set_num_threads(1)
     model = load_model(Run(Path(run)).model_file())
-    if model.observation_space != task.make().observation_space:
+    env = task.make()
+    env.close()
+    trained_on, seen = model.observation_space, env.observation_space
+    different = [f"{key}: {trained_on[key]}, now {seen[key]}" for key in seen if trained_on[key] != seen[key]]
+    if different:
         raise ValueError(
-            f"level={task.level!r}: its texts have other sizes than those of {config['level']}, trained on"
+            f"level={task.level!r}: its observations are not those of the training on {config['level']}; "
+            + "; ".join(different)
         )
     training = {"seed": config["seed"], "frames": model.num_timesteps}
-    return Subject(config["agent"], functools.partial(action_probabilities, model), task, training)
+    own = all(changes[name] == config[name] for name in changes)
+    return Subject(config["agent"], functools.partial(action_probabilities, model), task, training, own)
 
 
 def parse_splits(splits: str, level: str) -> tuple[str, ...]:
@@ -186,8 +195,10 @@ def run_evaluation(config: EvaluateConfig) -> int:
         splits = parse_splits(config.splits, subject.task.level)
     report = evaluate(subject, config.episodes, splits, config.seed, not config.sampled)
     print(f"{report['level']}, text={report['text']}; 95% intervals in brackets\n\n{table([report])}")
-    file = config.json or (None if config.run == RANDOM else Run(Path(config.run)).report_file)
-    if file is not None:
+    file = config.json or (Run(Path(config.run)).report_file if subject.on_its_own_task else None)
+    if file is None:
+        print("\nnot written: give --json FILE to keep it")
+    else:
         write_json(file, report)
         print(f"\nwritten to {file}")
     return 0

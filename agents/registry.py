@@ -67,6 +67,8 @@ def agent_config(name: str, options: Mapping[str, Any]) -> Any:
     for option in options:
         if option not in known:
             raise ValueError(f"unknown option {option!r} of agent {name}; {suggest(option, known)}")
+        if options[option] < 1:
+            raise ValueError(f"option {option}={options[option]} of agent {name} must be at least 1")
     return config(**options)
 
 

@@ -49,11 +49,18 @@ class Run:
         """What was asked for.
 
         Raises:
-            ValueError: no training was started here.
+            ValueError: no training was started here, or the file is damaged.
         """
         if not self.config_file.exists():
             raise ValueError(f"{str(self.folder)!r} is not a run folder: it has no {self.config_file.name}")
-        return json.loads(self.config_file.read_text(encoding="utf-8"))
+        try:
+            config = json.loads(self.config_file.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{self.config_file} is not JSON: {error}") from None
+        missing = sorted({"agent", "level", "text", "sentence_order", "seed", "ppo"} - set(config))
+        if missing:
+            raise ValueError(f"{self.config_file} is not that of a training: it lacks {', '.join(missing)}")
+        return config
 
     def model_file(self) -> Path:
         """The latest model.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +39,22 @@ class PPOConfig:
     max_grad_norm: float = 0.5
     head_size: int = 64
     """Hidden units of policy and of value, each on its own, on top of the agent's features."""
+
+    def check(self) -> None:
+        """Raise ValueError, naming setting, value and what is allowed, if a setting makes no sense."""
+        least = {"rollout_steps": 1, "minibatch_size": 2, "epochs": 1, "head_size": 1}
+        for name, number in least.items():
+            if getattr(self, name) < number:
+                raise ValueError(f"ppo.{name}={getattr(self, name)} must be at least {number}")
+        for name in ("gamma", "gae_lambda"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"ppo.{name}={getattr(self, name)} must be between 0 and 1")
+        for name in ("learning_rate", "clip_range", "max_grad_norm"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"ppo.{name}={getattr(self, name)} must be more than 0")
+        for name in ("entropy_coefficient", "value_coefficient"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"ppo.{name}={getattr(self, name)} must not be negative")
 
 
 class FeaturesExtractor(BaseFeaturesExtractor):

@@ -102,13 +102,11 @@ class TrainConfig:
         for name in ("num_envs", "num_workers", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.minutes is not None and self.minutes <= 0:
+        if self.minutes is not None and not self.minutes > 0:
             raise ValueError(f"minutes={self.minutes:g} must be more than 0")
         if self.seed < 0:
             raise ValueError(f"seed={self.seed} must not be negative")
-        for name in ("rollout_steps", "minibatch_size", "epochs", "head_size"):
-            if getattr(self.ppo, name) < 1:
-                raise ValueError(f"ppo.{name}={getattr(self.ppo, name)} must be at least 1")
+        self.ppo.check()
         if self.num_envs * self.ppo.rollout_steps < 2:
             raise ValueError("num_envs times ppo.rollout_steps must be at least 2: PPO normalises advantages")
 

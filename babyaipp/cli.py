@@ -32,6 +32,7 @@ _INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 
 _PIXELS_OF_WINDOW = 640
 _MAX_TILE_PIXELS = 64
+_MOST_TILE_PIXELS = 256
 _GIF_MILLISECONDS = 350
 _GIF_LAST_MILLISECONDS = 2500
 _GIF_COLORS = 128
@@ -79,8 +80,8 @@ class _Episode:
         """The episode's start. Raises CommandError if an argument does not fit."""
         if seed < 0:
             raise CommandError(f"--seed {seed}: must be at least 0")
-        if tile_size is not None and tile_size < 1:
-            raise CommandError(f"--tile-size {tile_size}: must be at least 1")
+        if tile_size is not None and not 1 <= tile_size <= _MOST_TILE_PIXELS:
+            raise CommandError(f"--tile-size {tile_size}: must be 1 to {_MOST_TILE_PIXELS}")
         with _refusals():
             level, split = parse_env_id(self.env_id)
         world = None if self.world is None else _read_world(self.world, level, split)

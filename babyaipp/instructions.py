@@ -131,11 +131,11 @@ class Instruction:
         kind = str(data.get("kind")) if isinstance(data, Mapping) else ""
         if kind in SEQUENCE_KINDS:
             _check_keys(data, {"kind", "a", "b"})
-            a, b = cls.from_dict(data["a"]), cls.from_dict(data["b"])
-            for part in (a, b):
-                if part.kind in ("before", "after") or (kind == "and" and part.kind == "and"):
-                    raise ValueError(f"instruction: {part.kind!r} cannot stand inside {kind!r}")
-            return cls(kind, a=a, b=b)
+            for part in (data["a"], data["b"]):
+                inner = part.get("kind") if isinstance(part, Mapping) else None
+                if inner in ("before", "after") or (kind == "and" and inner == "and"):
+                    raise ValueError(f"instruction: {inner!r} cannot stand inside {kind!r}")
+            return cls(kind, a=cls.from_dict(data["a"]), b=cls.from_dict(data["b"]))
         if kind == "putnext":
             _check_keys(data, {"kind", "move", "fixed"})
             return cls(kind, _desc_from_dict(data["move"], OBJECT_TYPES), _desc_from_dict(data["fixed"], _ALL_TYPES))
@@ -163,8 +163,13 @@ def _desc_from_dict(data: Any, types: tuple[str, ...]) -> ObjectDescription:
     for key, allowed in (("type", types), ("color", (None, *COLORS)), ("loc", (None, *LOCATIONS))):
         if data.get(key) not in allowed:
             raise ValueError(f"instruction: unknown {key} {data.get(key)!r}; allowed: {', '.join(map(str, allowed))}")
-    positions = tuple((int(x), int(y)) for x, y in data.get("positions", ()))
-    return ObjectDescription(data["type"], data.get("color"), data.get("loc"), positions)
+    positions = data.get("positions", ())
+    sound = isinstance(positions, list | tuple) and all(
+        isinstance(position, list | tuple) and tuple(map(type, position)) == (int, int) for position in positions
+    )
+    if not sound:
+        raise ValueError(f"instruction: positions must be a list of [int, int]; got {positions!r}")
+    return ObjectDescription(data["type"], data.get("color"), data.get("loc"), tuple((x, y) for x, y in positions))
 
 
 def _check_keys(data: Mapping[str, Any], keys: set[str], optional: Set[str] = frozenset()) -> None:

@@ -78,6 +78,23 @@ class Level:
     def __post_init__(self) -> None:
         object.__setattr__(self, "width", (self.room_size - 1) * self.num_cols + 1)
         object.__setattr__(self, "height", (self.room_size - 1) * self.num_rows + 1)
+        dynamics = self.dynamics
+        rules = {
+            *dynamics.held_out,
+            *((self.fixed or {}).items()),
+            *((COLORS[0], name) for name in dynamics.properties),
+        }
+        for color, name in rules:
+            if color not in COLORS or name not in PROPERTIES:
+                raise ValueError(f"level {self.name}: unknown colour or property in the rule {color!r} {name!r}")
+        if not 1 <= dynamics.num_colors <= len(COLORS):
+            raise ValueError(f"level {self.name}: num_colors={dynamics.num_colors} must be 1 to {len(COLORS)}")
+        if not dynamics.held_out <= self.drawable_rules("All"):
+            raise ValueError(f"level {self.name}: held-out rules must be rules of the level; got {dynamics.held_out}")
+        for split in self.splits:
+            allowed = self.allowed(split)
+            if len(allowed) < dynamics.num_colors or not all(allowed.values()):
+                raise ValueError(f"level {self.name}: split {split} leaves a floor colour without property: {allowed}")
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -232,11 +249,10 @@ def check_rules(rules: Mapping[str, str]) -> dict[str, str]:
     """A copy of a map from floor colour to property, once every word in it is known.
 
     Raises:
-        ValueError: unknown colour or property.
-        TypeError: not a mapping of strings.
+        ValueError: not a mapping, or an unknown colour or property.
     """
     if not isinstance(rules, Mapping):
-        raise TypeError(f"rules must map floor colours to properties, such as {{'green': 'trap'}}; got {rules!r}")
+        raise ValueError(f"rules must map floor colours to properties, such as {{'green': 'trap'}}; got {rules!r}")
     for color, name in rules.items():
         if color not in COLORS:
             raise ValueError(f"rules: unknown colour {color!r}; allowed: {', '.join(COLORS)}")

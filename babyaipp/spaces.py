@@ -18,6 +18,7 @@ from babyaipp.texts import (
     PADDING,
     SENTENCE_WORDS,
     VOCABULARY,
+    VOCABULARY_CAPACITY,
     TextCondition,
     lorem_words,
     merged_text,
@@ -196,7 +197,7 @@ class MergedTextSpace(SentenceSpace):
 
 def token_space(*shape: int) -> spaces.Box:
     """Word ids, 0 for padding: int32 array of this shape."""
-    return spaces.Box(PADDING, len(VOCABULARY) - 1, shape, np.int32)
+    return spaces.Box(PADDING, VOCABULARY_CAPACITY - 1, shape, np.int32)
 
 
 def observation_space(level: Level, condition: TextCondition, view_size: int = 7) -> spaces.Dict:

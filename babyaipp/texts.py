@@ -39,6 +39,8 @@ VOCABULARY: tuple[str, ...] = (  # append only: a word's id is its place here, a
     *_LOREM_WORDS,
     *_MADE_UP_WORDS,
 )
+VOCABULARY_CAPACITY = 2048
+"""Ids stay below this, however many words are appended, so that the spaces and sizes of saved agents keep fitting."""
 WORD_IDS: dict[str, int] = {word: index for index, word in enumerate(VOCABULARY)}
 PADDING = 0
 
@@ -303,7 +305,7 @@ def describe(
     props = np.full(len(COLORS), -1, np.int64)
     for color, name in rules.items():
         props[COLORS.index(color)] = PROPERTIES.index(name)
-    mask = sum(1 << PROPERTIES.index(name) for name in properties)
+    mask = sum(1 << PROPERTIES.index(name) for name in set(properties))
     out = np.zeros((max(len(described), 1), SENTENCE_WORDS), np.int64)
     write_description(
         seed,

@@ -6,6 +6,7 @@ are given to `reset(options={"world": world})`. The JSON keys are those of the r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -181,11 +182,16 @@ class World:
         Raises:
             ValueError: a line or a cell cannot be read, or they do not make a sound world.
         """
+        for name, value in (("text", text), ("level", level), ("split", split), ("instruction", instruction)):
+            if not isinstance(value, str) and (name == "text" or value is not None):
+                raise ValueError(f"world: {name} must be a string; got {value!r}")
         header, rows = _split_ascii(text)
         told = _parse_rules(header.get("rules", ""))
         untold = _parse_rules(header.get("untold", ""))
         if rules is not None:
             told, untold = check_rules(rules), {}
+        if told.keys() & untold.keys():
+            raise ValueError(f"world: the colours {sorted(told.keys() & untold.keys())} are told and untold")
         walls, cells, agent = _parse_map(rows)
         width, height = len(rows[0]), len(rows)
         level_name = level or header.get("level") or _level_of_size(width, height)
@@ -221,6 +227,7 @@ class World:
         """
         level = get_level(self.level)
         get_split(level, self.split)
+        self._validate_types()
         self.check_fits(level)
         if self.max_steps < 1:
             raise ValueError(f"world: max_steps must be at least 1; got {self.max_steps}")
@@ -255,6 +262,18 @@ class World:
         if not can_say(level.grammar, self.instruction_text):
             raise ValueError(f"world: level {level.name} cannot give the instruction {self.instruction_text!r}")
         check_num_rules(level, self.rules)
+
+    def _validate_types(self) -> None:
+        for name in ("width", "height", "room_size", "max_steps"):
+            if type(getattr(self, name)) is not int:
+                raise ValueError(f"world: {name} must be of type int; got {getattr(self, name)!r}")
+        shapes = {"walls": (int, int), "cells": (int, int, str, str, int), "agent": (int, int, int)}
+        for name, shape in shapes.items():
+            for value in [self.agent] if name == "agent" else getattr(self, name):
+                if not isinstance(value, tuple) or tuple(map(type, value)) != shape:
+                    raise ValueError(
+                        f"world: {name} must hold ({', '.join(kind.__name__ for kind in shape)}); got {value!r}"
+                    )
 
     def _validate_grid(self) -> None:
         for x, y, kind, color, state in self.cells:
@@ -337,6 +356,8 @@ def _parse_rules(text: str) -> dict[str, str]:
     rules = {}
     for part in filter(None, map(str.strip, text.split(","))):
         color, _, name = part.partition(" ")
+        if color in rules:
+            raise ValueError(f"world: {color!r} has two rules in {text!r}")
         rules[color] = name.strip()
     return check_rules(rules)
 
@@ -378,10 +399,9 @@ def _level_of_size(width: int, height: int) -> str:
 
 
 def _parse_int(name: str, value: Any) -> int:
-    try:
+    if type(value) is int or (isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value)):
         return int(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"world: {name} must be a whole number; got {value!r}") from None
+    raise ValueError(f"world: {name} must be a whole number; got {value!r}")
 
 
 def _typed(data: Mapping[str, Any], key: str, kind: type) -> Any:
@@ -397,7 +417,7 @@ def _tuples(data: Mapping[str, Any], key: str, kinds: tuple[type, ...]) -> list[
         raise ValueError(f"world: {key} must be a list; got {values!r}")
     for value in values:
         sound = isinstance(value, list | tuple) and len(value) == len(kinds)
-        if not sound or any(not isinstance(part, kind) for part, kind in zip(value, kinds, strict=True)):
+        if not sound or any(type(part) is not kind for part, kind in zip(value, kinds, strict=True)):
             shape = ", ".join(kind.__name__ for kind in kinds)
             raise ValueError(f"world: {key} must hold [{shape}]; got {value!r}")
     return [tuple(value) for value in values]

@@ -8,7 +8,7 @@ import gymnasium as gym
 from gymnasium import spaces
 
 from babyaipp.instructions import max_words
-from babyaipp.spaces import MergedTextSpace, token_space
+from babyaipp.spaces import DescriptionSpace, InstructionSpace, MergedTextSpace, token_space
 from babyaipp.texts import SENTENCE_WORDS, encode, encode_sentences, merged_text, split_sentences
 
 
@@ -37,6 +37,7 @@ class TokenObservation(gym.ObservationWrapper[dict[str, Any], Any, Any]):
         sentence_words: int | None = None,
     ) -> None:
         super().__init__(env)
+        _check_texts(env, type(self).__name__)
         level = env.unwrapped.level  # type: ignore[attr-defined]
         needed = {
             "mission_words": max_words(level.grammar),
@@ -77,6 +78,7 @@ class MergedTextObservation(gym.ObservationWrapper[dict[str, Any], Any, Any]):
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
+        _check_texts(env, type(self).__name__)
         assert isinstance(env.observation_space, spaces.Dict)
         subspaces = dict(env.observation_space.spaces)
         mission, description = subspaces["mission"], subspaces.pop("description")
@@ -88,3 +90,10 @@ class MergedTextObservation(gym.ObservationWrapper[dict[str, Any], Any, Any]):
         """The observation with one text."""
         rest = {key: value for key, value in observation.items() if key != "description"}
         return {**rest, "mission": merged_text(observation["mission"], split_sentences(observation["description"]))}
+
+
+def _check_texts(env: gym.Env[Any, Any], wrapper: str) -> None:
+    space = env.observation_space
+    keys = {"mission": InstructionSpace, "description": DescriptionSpace}
+    if not isinstance(space, spaces.Dict) or any(not isinstance(space.get(key), kind) for key, kind in keys.items()):
+        raise ValueError(f"{wrapper} needs the texts mission and description of a BabyAI++ environment; got {space}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gymnasium as gym
 import pytest
 
-from babyaipp import World
-from babyaipp.tiles import DONE, DROP, FORWARD, LEFT, PICKUP, RIGHT, TOGGLE, success_reward
+from babyaipp import TILES, World
+from babyaipp.reference.env import make
+from babyaipp.tiles import DONE, DROP, FORWARD, LEFT, PICKUP, RIGHT, TOGGLE, is_deadly, success_reward
 
 TOP = "## ## ## ## ## ## ## ##\n"
 
@@ -226,3 +227,28 @@ def test_unknown_actions_are_refused_and_change_nothing():
             env.step(action)
     assert env.half_steps == 0
     assert pose(env) == (1, 1, 0)
+
+
+def test_the_deadly_properties_are_those_that_end_the_episode():
+    assert [tile.hazard == "deadly" for tile in TILES] == [is_deadly(prop) for prop in range(len(TILES))]
+
+
+def test_a_success_after_the_limit_is_still_a_success():
+    env = start(">g .. .. Or", green="slippery", max_steps=1)
+    env.step(FORWARD)
+    _, _, terminated, truncated, info = env.step(FORWARD)
+    assert (terminated, truncated, info["cause"], info["success"]) == (True, True, "success", True)
+
+
+def test_the_limit_of_gym_make_outlives_a_world_with_its_own():
+    env = gym.make("BabyAIpp-GoToRedBall-All-v0", max_steps=10).unwrapped
+    env.reset(seed=0)
+    other = gym.make("BabyAIpp-GoToRedBall-All-v0").unwrapped
+    other.reset(seed=1)
+    env.reset(options={"world": other.world})
+    assert env.max_steps == 64
+    env.reset(seed=2)
+    assert env.max_steps == env.world.max_steps == 10
+    for wrong in (0, -3, True, 2.5):
+        with pytest.raises(ValueError, match="must be an int of at least 1"):
+            make("GoToRedBall", "All", max_steps=wrong)

@@ -40,7 +40,6 @@ def test_playing_a_world_needs_no_torch():
 
 def test_importing_registers_every_id():
     assert set(ALL_IDS) <= set(gym.registry)
-    assert len(ALL_IDS) == 55
     babyaipp.register_envs()  # again: changes nothing, warns of nothing
 
 
@@ -59,7 +58,7 @@ def test_the_plugin_entry_point_registers_every_id():
         "[e.load()() for e in entry_points(group='gymnasium.envs') if e.value.startswith('babyaipp')]\n"
         "print(len(gym.registry) - before, gym.make('BabyAIpp-GoTo-All-v0').spec.id)"
     )
-    assert run(program) == "55 BabyAIpp-GoTo-All-v0\n"
+    assert run(program) == f"{len(ALL_IDS)} BabyAIpp-GoTo-All-v0\n"
     assert [e.name for e in entry_points(group="gymnasium.envs") if e.value.startswith("babyaipp")] == ["__root__"]
 
 

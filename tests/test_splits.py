@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import gymnasium as gym
 import pytest
 
 from babyaipp import LEVELS
-from babyaipp.levels import get_level, get_split, parse_env_id
+from babyaipp.levels import Dynamics, get_level, get_split, parse_env_id
 from babyaipp.tiles import COLORS, PROPERTIES
 
 PARTS = [  # the splits that a level's rules are divided into: all but the whole and the fixed map
@@ -84,8 +85,9 @@ def test_the_table_is_that_of_the_paper():
         ("red", "trap"),
         ("yellow", "sticky"),
     }
-    assert len(LEVELS) == 16
-    assert sum(len(level.splits) for level in LEVELS.values()) == 16 * 3 + 7
+    paper = [level for level in LEVELS.values() if level.original]
+    assert len(paper) == 16
+    assert sum(len(level.splits) for level in paper) == 16 * 3 + 7
 
 
 def test_names_that_do_not_exist_are_refused_with_a_hint():
@@ -96,3 +98,19 @@ def test_names_that_do_not_exist_are_refused_with_a_hint():
     with pytest.raises(ValueError, match="did you mean 'BabyAIpp-GoTo-Train-v0'"):
         parse_env_id("BabyAIpp-GoTo-Trian-v0")
     assert parse_env_id("babyaipp:BabyAIpp-GoTo-All-v0") == (get_level("GoTo"), "All")
+
+
+@pytest.mark.parametrize(
+    ("properties", "num_colors", "held_out", "message"),
+    [
+        (("trap",), 2, {("green", "trap"), ("blue", "trap")}, "split Train leaves a floor colour without property"),
+        (("trap", "magic"), 2, {("green", "trap")}, "split HeldOut leaves a floor colour without property"),
+        (("trap", "lava"), 1, {("blue", "trap")}, "unknown colour or property in the rule 'blue' 'lava'"),
+        (("trap", "magic"), 1, {("green", "trap")}, "held-out rules must be rules of the level"),
+        (("trap", "magic"), 7, {("blue", "trap")}, "num_colors=7 must be 1 to 6"),
+    ],
+)
+def test_unsound_rows_are_refused(properties, num_colors, held_out, message):
+    row = get_level("GoToRedBall")
+    with pytest.raises(ValueError, match=message):
+        replace(row, dynamics=Dynamics(properties, num_colors, frozenset(held_out)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 
 import gymnasium as gym
 import pytest
@@ -22,6 +23,13 @@ MAP = """
 ## ## ## ## ## ## ## ##
 """
 RULES = {"blue": "slippery", "green": "trap"}
+
+
+def nested(depth: int) -> dict:
+    tree: dict = {"kind": "goto", "desc": {"type": "ball"}}
+    for _ in range(depth):
+        tree = {"kind": "and", "a": tree, "b": tree}
+    return tree
 
 
 @pytest.fixture
@@ -93,12 +101,16 @@ def test_every_kind_of_thing_can_be_drawn():
         (lambda d: d["instruction"].update(kind="jump"), "unknown kind .* allowed kinds: goto, open"),
         (lambda d: d["instruction"]["move"].update(type="door"), "unknown type 'door'; allowed: key, ball, box"),
         (lambda d: d["instruction"]["move"].update(positions=[[1, 1]]), r"the objects of .* are .*, not"),
+        (lambda d: d["instruction"]["move"].update(positions=[1]), r"positions must be a list of \[int, int\]"),
+        (lambda d: d["instruction"]["move"].update(positions=[["4", 1.9]]), r"positions must be a list of"),
+        (lambda d: d.update(instruction=nested(3000)), "'and' cannot stand inside 'and'"),
+        (lambda d: d.update(agent=[4, 4, True]), r"agent must hold \[int, int, int\]"),
         (lambda d: d["instruction"].pop("fixed"), r"missing keys \['fixed'\]"),
     ],
 )
 def test_unsound_json_is_refused(data, change, message):
     change(data)
-    with pytest.raises((ValueError, TypeError), match=message):
+    with pytest.raises(ValueError, match=message):
         World.from_dict(data)
 
 
@@ -117,6 +129,11 @@ def test_unsound_json_is_refused(data, change, message):
         ("", "", {"instruction": "go to the blue key"}, "level GoToRedBall cannot give the instruction"),
         ("", "", {"rules": {}}, "the blue floor at 1, 1 has no rule"),
         ("", "", {"max_steps": "x"}, "max_steps must be a whole number; got 'x'"),
+        ("", "", {"max_steps": 2.7}, "max_steps must be a whole number; got 2.7"),
+        ("", "", {"instruction": 5}, "instruction must be a string; got 5"),
+        ("", "", {"level": [1]}, r"level must be a string; got \[1\]"),
+        ("\n##", "\nrules: green trap, green magic\n##", {}, "'green' has two rules"),
+        ("\n##", "\nrules: green trap\nuntold: green magic\n##", {"rules": None}, "told and untold"),
         ("\n##", "\nfoo: bar\n##", {}, "unknown line 'foo: bar'; allowed: level, split"),
         ("##", "", {}, "no level has 6 x 6 cells; sizes: 8 x 8"),
     ],
@@ -125,3 +142,19 @@ def test_unsound_maps_are_refused(old, new, kwargs, message):
     rows = MAP.replace(old, new, 1 if old not in ("##",) else -1) if old else MAP
     with pytest.raises(ValueError, match=message):
         World.from_ascii(rows, **({"rules": RULES} | kwargs))
+
+
+@pytest.mark.parametrize(
+    "change", [{"agent": (1.0, 1, 0)}, {"max_steps": 2.5}, {"walls": ((0.0, 0),)}, {"width": True}]
+)
+def test_worlds_of_other_types_are_refused_before_a_reset_changes_anything(change):
+    env = gym.make("BabyAIpp-GoToRedBall-All-v0").unwrapped
+    env.reset(seed=0)
+    env.step(2)
+    before = (env.half_steps, env.np_random.bit_generator.state, tuple(env.agent_pos))
+    with pytest.raises(ValueError, match="must"):
+        env.reset(options={"world": replace(env.world, **change)})
+    for wrong in ({"seed": -1}, {"options": 5}, {"options": [1]}):
+        with pytest.raises((ValueError, gym.error.Error)):
+            env.reset(**wrong)
+    assert (env.half_steps, env.np_random.bit_generator.state, tuple(env.agent_pos)) == before

@@ -50,6 +50,8 @@ class _Start:
 
     @classmethod
     def parse(cls, options: Mapping[str, Any] | None, level: Level) -> _Start:
+        if options is not None and not isinstance(options, Mapping):
+            raise ValueError(f"reset options must be a mapping with the keys rules or world; got {options!r}")
         options = dict(options or {})
         unknown = sorted(set(map(str, options)) - {"rules", "world"})
         if unknown:
@@ -106,9 +108,12 @@ class FloorDynamics(RoomGridLevel):
         *,
         text: str = "true",
         sentence_order: str = "canonical",
+        max_steps: int | None = None,
         render_mode: str | None = None,
         **kwargs: Any,
     ) -> None:
+        if max_steps is not None and (type(max_steps) is not int or max_steps < 1):
+            raise ValueError(f"max_steps={max_steps!r} must be an int of at least 1, or None for the level's own limit")
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ValueError(f"unknown render_mode={render_mode!r}; allowed: {', '.join(RENDER_MODES)}")
         self.level = level
@@ -118,7 +123,8 @@ class FloorDynamics(RoomGridLevel):
         self._allowed = level.allowed(self.split)
         self._start = _Start()
         self._screen = Screen()
-        super().__init__(render_mode=render_mode, **kwargs)
+        self._max_steps = max_steps
+        super().__init__(max_steps=max_steps, render_mode=render_mode, **kwargs)
         self.observation_space = observation_space(level, self.text_condition, self.agent_view_size)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -133,14 +139,16 @@ class FloorDynamics(RoomGridLevel):
             ValueError: unknown options, or rules or a world that do not fit; the environment stays as it was.
         """
         self._start = _Start.parse(options, self.level)
+        with self._window_at_rest():
+            obs, _ = super().reset(seed=seed)
         self.half_steps = 0
         self.last_effect = ""
         self._cell_steps = 0
         self._color_steps = 0
-        with self._window_at_rest():
-            obs, _ = super().reset(seed=seed)
         if self._start.world is not None:
             self.max_steps = self._start.world.max_steps
+        elif self._max_steps is not None:
+            self.max_steps = self._max_steps
         self.world = self._start.world or self._current_world()
         if self.render_mode == "human":
             self.render()
@@ -180,6 +188,7 @@ class FloorDynamics(RoomGridLevel):
             self.grid.bare(*ahead)  # Minigrid drops an object only where there is nothing
         acted_from = tuple(self.agent_pos)
 
+        self._fulfilled = False
         with self._window_at_rest():
             obs, reward, terminated, truncated, _ = super().step(executed)
 
@@ -187,7 +196,7 @@ class FloorDynamics(RoomGridLevel):
         self._cell_steps = tiles.next_cell_steps(self._cell_steps, tuple(self.agent_pos) != acted_from)
         self._color_steps = tiles.next_color_steps(self._color_steps, color, color_after)
         prop_after = self._property_of(color_after)
-        cause = ("success" if reward > 0 else "failure") if terminated else "timeout"
+        cause = ("success" if self._fulfilled else "failure") if terminated else "timeout"
         if tiles.is_deadly(prop_after):
             reward, terminated, cause = 0.0, True, PROPERTIES[prop_after]
             self.last_effect = f"{cause}: {TILES[prop_after].effect}"
@@ -244,6 +253,8 @@ class FloorDynamics(RoomGridLevel):
             self.render_mode = render_mode
 
     def _reward(self) -> float:
+        # Minigrid asks for the reward only when the instruction is fulfilled.
+        self._fulfilled = True
         return tiles.success_reward(self.half_steps, self.max_steps)
 
     def _gen_grid(self, width: int, height: int) -> None:
