@@ -23,6 +23,7 @@ from typing import Annotated, Any
 
 import torch
 import tyro
+from gymnasium import spaces
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from agents.cli import run_command, usage_errors
@@ -102,6 +103,8 @@ def load_subject(run: str, level: str | None = None, text: str | None = None, or
     env = task.make()
     env.close()
     trained_on, seen = model.observation_space, env.observation_space
+    assert isinstance(trained_on, spaces.Dict)
+    assert isinstance(seen, spaces.Dict)
     different = [f"{key}: {trained_on[key]}, now {seen[key]}" for key in seen if trained_on[key] != seen[key]]
     if different:
         raise ValueError(

@@ -224,6 +224,10 @@ def test_train_resume_evaluate(tmp_path: Path) -> None:
     rates = [report["splits"][split]["success"]["value"] for split in ("Train", "HeldOut")]
     assert report["gap"]["value"] == pytest.approx(rates[0] - rates[1])
 
+    elsewhere = command("agents.evaluate", run.folder, "--episodes=2", "--splits=Train", "--text=none")
+    assert "give --json FILE to keep it" in elsewhere.stdout
+    assert json.loads(run.report_file.read_text()) == report
+
 
 def test_ctrl_c_leaves_a_checkpoint_to_resume(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
@@ -262,6 +266,12 @@ def test_a_run_that_was_killed_goes_on_from_its_checkpoint(tmp_path: Path) -> No
         (["--text=flase"], "unknown text condition text='flase'; allowed: true,"),
         (["--agent-options", "chanels", "8"], "unknown option 'chanels' of agent attention_fusion; did you mean"),
         (["--minutes=0"], "minutes=0 must be more than 0"),
+        (["--minutes=nan"], "minutes=nan must be more than 0"),
+        (["--agent-options", "channels", "0"], "option channels=0 of agent attention_fusion must be at least 1"),
+        (["--ppo.minibatch-size=1"], "ppo.minibatch_size=1 must be at least 2"),
+        (["--ppo.learning-rate=nan"], "ppo.learning_rate=nan must be more than 0"),
+        (["--ppo.gamma=2"], "ppo.gamma=2.0 must be between 0 and 1"),
+        (["--out=/dev/null/run"], "/dev/null/run"),
         (["--resume=nowhere"], "'nowhere' is not a run folder"),
     ],
 )
@@ -343,6 +353,13 @@ def test_the_random_agent_is_evaluated_as_any_other() -> None:
     assert (report["agent"], report["level"], report["greedy"]) == (RANDOM, "PutNextLocal", False)
     other_seed = play(Task("GoToRedBall"), random_policy, 3, seed=1, greedy=False)
     assert [episode.seed for episode in other_seed] == [evaluation_seed(1, index) for index in range(3)]
+
+
+def test_a_damaged_run_is_told_without_a_traceback(tmp_path: Path) -> None:
+    for text, message in (("{", "is not JSON"), ("{}", "it lacks agent, level")):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            load_subject(str(tmp_path))
 
 
 def test_an_agent_cannot_be_evaluated_on_texts_that_do_not_fit(tmp_path: Path) -> None:

@@ -382,3 +382,12 @@ def test_the_view_can_have_another_size():
     obs, _ = env.reset(seed=0)
     assert obs["image"].shape == (5, 5, 3)
     assert env.observation_space.contains(obs)
+
+
+def test_text_wrappers_refuse_environments_without_these_texts():
+    inner = gym.make(ONE_ROOM)
+    stacked = [gym.make("CartPole-v1"), minigrid_wrappers.ImgObsWrapper(inner), TokenObservation(inner)]
+    for env in [*stacked, MergedTextObservation(inner)]:
+        for wrapper in (TokenObservation, MergedTextObservation):
+            with pytest.raises(ValueError, match="needs the texts mission and description"):
+                wrapper(env)

@@ -15,8 +15,10 @@ from babyaipp.texts import (
     LOREM_ANY,
     SENTENCE_WORDS,
     VOCABULARY,
+    VOCABULARY_CAPACITY,
     WORD_IDS,
     decode,
+    describe,
     encode,
     encode_sentences,
     lorem_words,
@@ -39,7 +41,7 @@ def descriptions(env_id=HARD, episodes=200, **kwargs):
 
 def test_vocabulary_ids_are_fixed():
     """Append only: saved agents rely on these ids."""
-    assert len(set(VOCABULARY)) == len(VOCABULARY)
+    assert len(set(VOCABULARY)) == len(VOCABULARY) <= VOCABULARY_CAPACITY
     known = {
         "<pad>": 0,
         "go": 1,
@@ -190,3 +192,14 @@ def test_conditions_are_named_and_parsed():
     for text in ("True", "withheld", "withheld=-1", "", 3):
         with pytest.raises(ValueError, match="unknown text condition"):
             parse_text_condition(text)
+
+
+def test_properties_named_twice_are_drawn_like_the_others():
+    """`shuffled_rules` draws from a set: a map that gives two colours one property must not spill into others."""
+    condition, rules = parse_text_condition("shuffled_rules"), {"blue": "trap", "green": "trap"}
+    told = {
+        sentence.split()[3].removesuffix(".")
+        for seed in range(100)
+        for sentence in describe(seed, condition, tuple(rules), rules, ("trap", "trap", "magic"))
+    }
+    assert told == {"trap", "magic"}
