@@ -7,16 +7,15 @@ are given to `reset(options={"world": world})`. The JSON keys are those of the r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from babyaipp.instructions import DIRECTIONS, Cell, Instruction, Position, can_say, parse_instruction
 from babyaipp.levels import LEVELS, Level, check_rules, get_level, get_split
+from babyaipp.maps import THING_LETTERS, draw_map, parse_map, split_ascii
 from babyaipp.texts import merged_text, parse_merged_text, rule_sentence
 from babyaipp.tiles import COLORS
-
-DOOR_OPEN, DOOR_CLOSED, DOOR_LOCKED = range(3)
 
 _KEYS = (
     "level",
@@ -34,19 +33,6 @@ _KEYS = (
     "agent",
 )
 _RECORDER_KEYS = ("source", "image", "steps")
-
-COLOR_LETTERS: Mapping[str, str] = {"blue": "b", "green": "g", "grey": "e", "purple": "p", "red": "r", "yellow": "y"}
-_THING_LETTERS: Mapping[tuple[str, int], str] = {
-    ("floor", 0): "_",
-    ("key", 0): "K",
-    ("ball", 0): "O",
-    ("box", 0): "B",
-    ("door", DOOR_OPEN): "/",
-    ("door", DOOR_CLOSED): "D",
-    ("door", DOOR_LOCKED): "L",
-}
-_AGENT_LETTERS = ">v<^"
-_WALL, _EMPTY = "##", ".."
 
 
 @dataclass(frozen=True)
@@ -185,14 +171,14 @@ class World:
         for name, value in (("text", text), ("level", level), ("split", split), ("instruction", instruction)):
             if not isinstance(value, str) and (name == "text" or value is not None):
                 raise ValueError(f"world: {name} must be a string; got {value!r}")
-        header, rows = _split_ascii(text)
+        header, rows = split_ascii(text)
         told = _parse_rules(header.get("rules", ""))
         untold = _parse_rules(header.get("untold", ""))
         if rules is not None:
             told, untold = check_rules(rules), {}
         if told.keys() & untold.keys():
             raise ValueError(f"world: the colours {sorted(told.keys() & untold.keys())} are told and untold")
-        walls, cells, agent = _parse_map(rows)
+        walls, cells, agent = parse_map(rows)
         width, height = len(rows[0]), len(rows)
         level_name = level or header.get("level") or _level_of_size(width, height)
         row = get_level(level_name)
@@ -277,8 +263,8 @@ class World:
 
     def _validate_grid(self) -> None:
         for x, y, kind, color, state in self.cells:
-            if (kind, state) not in _THING_LETTERS:
-                allowed = ", ".join(f"{name} {number}" for name, number in _THING_LETTERS)
+            if (kind, state) not in THING_LETTERS:
+                allowed = ", ".join(f"{name} {number}" for name, number in THING_LETTERS)
                 raise ValueError(f"world: unknown type and state {kind!r} {state!r} at {x}, {y}; allowed: {allowed}")
             if color not in COLORS:
                 raise ValueError(f"world: unknown colour {color!r} at {x}, {y}; allowed: {', '.join(COLORS)}")
@@ -319,39 +305,6 @@ def check_num_rules(level: Level, rules: Mapping[str, str]) -> None:
         )
 
 
-def draw_map(
-    width: int, height: int, walls: Iterable[Position], cells: Iterable[Cell], agent: tuple[int, int, int]
-) -> list[str]:
-    """The rows of an ASCII map; see `World.to_ascii`. A tile under an object is not shown."""
-    grid = [[_EMPTY] * width for _ in range(height)]
-    for x, y in walls:
-        grid[y][x] = _WALL
-    for x, y, kind, color, state in cells:
-        grid[y][x] = _THING_LETTERS[kind, state] + COLOR_LETTERS[color]
-    x, y, direction = agent
-    under = grid[y][x]
-    letter = _AGENT_LETTERS[direction]
-    grid[y][x] = letter + (under[1] if under[0] == "_" else letter)
-    return [" ".join(row) for row in grid]
-
-
-def _split_ascii(text: str) -> tuple[dict[str, str], list[list[str]]]:
-    header: dict[str, str] = {}
-    rows: list[list[str]] = []
-    keys = ("level", "split", "instruction", "rules", "untold", "max_steps")
-    for line in filter(None, map(str.strip, text.splitlines())):
-        key, separator, value = line.partition(":")
-        if separator:
-            if key not in keys:
-                raise ValueError(f"world: unknown line {line!r}; allowed: {', '.join(keys)}")
-            header[key] = value.strip()
-        else:
-            rows.append(line.split())
-    if not rows or any(len(row) != len(rows[0]) for row in rows):
-        raise ValueError(f"world: the rows of the map must be equally long; got {[len(row) for row in rows]} cells")
-    return header, rows
-
-
 def _parse_rules(text: str) -> dict[str, str]:
     rules = {}
     for part in filter(None, map(str.strip, text.split(","))):
@@ -360,32 +313,6 @@ def _parse_rules(text: str) -> dict[str, str]:
             raise ValueError(f"world: {color!r} has two rules in {text!r}")
         rules[color] = name.strip()
     return check_rules(rules)
-
-
-def _parse_map(rows: list[list[str]]) -> tuple[list[Position], list[Cell], tuple[int, int, int]]:
-    walls: list[Position] = []
-    cells: list[Cell] = []
-    agents: list[tuple[int, int, int]] = []
-    things = {letter: thing for thing, letter in _THING_LETTERS.items()}
-    colors = {letter: color for color, letter in COLOR_LETTERS.items()}
-    for y, row in enumerate(rows):
-        for x, code in enumerate(row):
-            first, second = code[:1], code[1:]
-            if code == _WALL:
-                walls.append((x, y))
-            elif first in _AGENT_LETTERS and (second == first or second in colors):
-                agents.append((x, y, _AGENT_LETTERS.index(first)))
-                if second in colors:
-                    cells.append((x, y, "floor", colors[second], 0))
-            elif first in things and second in colors:
-                kind, state = things[first]
-                cells.append((x, y, kind, colors[second], state))
-            elif code != _EMPTY:
-                allowed = f"{_WALL}, {_EMPTY}, or one of {''.join(things)}{_AGENT_LETTERS} and one of {''.join(colors)}"
-                raise ValueError(f"world: cannot read the cell {code!r} at {x}, {y}; allowed: {allowed}")
-    if len(agents) != 1:
-        raise ValueError(f"world: the map must show one agent ({', '.join(_AGENT_LETTERS)}); got {len(agents)}")
-    return walls, cells, agents[0]
 
 
 def _level_of_size(width: int, height: int) -> str:

@@ -14,8 +14,9 @@ from minigrid.utils.rendering import fill_coords, point_in_rect, point_in_triang
 
 from babyaipp.floors import DOOR, EMPTY, OCCUPIED
 from babyaipp.instructions import Cell, Position
+from babyaipp.maps import DOOR_CLOSED, DOOR_LOCKED, DOOR_OPEN
 from babyaipp.tiles import COLORS, NONE
-from babyaipp.world import DOOR_CLOSED, DOOR_LOCKED, DOOR_OPEN, World
+from babyaipp.world import World
 
 # How a tile is drawn, in fractions of a cell; Minigrid keeps the first 0.031 for the line between cells.
 _PAVING = (

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from minigrid.core.world_object import Floor
 
+from babyaipp.maps import COLOR_LETTERS, draw_map
 from babyaipp.reference.grid import FloorGrid, walls_and_cells
-from babyaipp.world import COLOR_LETTERS, draw_map
 
 # The panel beside a world of the smallest level, in pixels; beside a higher world everything is larger.
 _PANEL_WIDTH = 300
