@@ -10,6 +10,7 @@ Colours, properties and hazard classes are numbers, see `tiles.py`.
 
 from __future__ import annotations
 
+from babyaipp.bits import bit_count, nth_bit
 from babyaipp.tiles import DEADLY, FREE, NONE, PATH
 
 # What `place_floors` must know of a cell.
@@ -30,25 +31,6 @@ def integers(rng, low, high):
 def uniform(rng):
     """A uniform float in [0, 1)."""
     return rng.random()
-
-
-def bit_count(mask):
-    """How many bits of `mask` are set."""
-    count = 0
-    while mask:
-        mask &= mask - 1
-        count += 1
-    return count
-
-
-def nth_bit(mask, n):
-    """Position of the n-th set bit of `mask`, counted from 0 at the lowest."""
-    for _ in range(n):
-        mask &= mask - 1
-    position = 0
-    while not (mask >> position) & 1:
-        position += 1
-    return position
 
 
 def draw_rules(rng, allowed, num_colors, choose_colors, rules):

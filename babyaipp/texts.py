@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from babyaipp.floors import bit_count, nth_bit
+from babyaipp.bits import bit_count, nth_bit
 from babyaipp.tiles import COLORS, PROPERTIES
 
 _INSTRUCTION_WORDS = """

@@ -11,7 +11,7 @@ import types
 import numpy as np
 import pytest
 
-from babyaipp import floors, texts, tiles
+from babyaipp import bits, floors, texts, tiles
 
 numba = pytest.importorskip("numba")
 
@@ -38,7 +38,8 @@ def bound(modules, names: list[str], decorate) -> types.SimpleNamespace:
     return types.SimpleNamespace(**{name: namespace[name] for name in names})
 
 
-FLOORS = ["bit_count", "nth_bit", "_colors_of", "hazard_load", "find_cell", "draw_rules", "place_floors"]
+BITS = ["bit_count", "nth_bit"]
+FLOORS = ["_colors_of", "hazard_load", "find_cell", "draw_rules", "place_floors"]
 TEXTS = ["text_draw", "_select", "draw_described", "write_description"]
 TILES = [
     "is_deadly",
@@ -55,13 +56,13 @@ TILES = [
 
 @pytest.fixture(scope="module")
 def both():
-    modules, names = (tiles, floors, texts), [*TILES, *FLOORS, *TEXTS]
+    modules, names = (bits, tiles, floors, texts), [*BITS, *TILES, *FLOORS, *TEXTS]
     return bound(modules, names, lambda f: f), bound(modules, names, numba.njit(error_model="numpy"))
 
 
 def test_no_integer_function_is_forgotten():
-    """Every public function of the two modules is in the lists above, but for the random stream's."""
-    for module, names in ((tiles, TILES), (floors, FLOORS)):
+    """Every public function of the three modules is in the lists above, but for the random stream's."""
+    for module, names in ((bits, BITS), (tiles, TILES), (floors, FLOORS)):
         public = {
             name
             for name, value in vars(module).items()
