@@ -178,7 +178,6 @@ def test_a_fall_does_not_restart_the_count_of_steps_on_the_cell():
 
 
 def test_tiles_hold_objects():
-    env = start(">> Kb ..", level="PickupLoc", instruction="pick up the red ball", green="slippery")
     env = start(">> Kb _g ..", "_g .. ..", level="PickupLoc", instruction="pick up the red ball", green="trap")
     env.step(PICKUP)
     env.step(RIGHT)
@@ -252,3 +251,11 @@ def test_the_limit_of_gym_make_outlives_a_world_with_its_own():
     for wrong in (0, -3, True, 2.5):
         with pytest.raises(ValueError, match="must be an int of at least 1"):
             make("GoToRedBall", "All", max_steps=wrong)
+
+
+def test_a_failed_instruction_ends_the_episode_without_reward():
+    """No level's instructions can fail; Minigrid's strict ones can."""
+    env = start(">> Kb ..", level="PickupLoc", instruction="pick up the red ball", green="trap")
+    env.instrs.strict = True
+    _, reward, terminated, _, info = env.step(PICKUP)
+    assert (reward, terminated, info["cause"], info["success"]) == (0.0, True, "failure", False)
