@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
@@ -75,7 +76,6 @@ def test_the_version_is_written_once():
 
 
 def test_constraints_pin_every_dependency():
-    tomllib = pytest.importorskip("tomllib")  # from Python 3.11
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pinned = {
         line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()
