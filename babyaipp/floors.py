@@ -1,11 +1,11 @@
 """Draws the rules of an episode and strews the floor tiles.
 
 Stands between the level row and the finished world: the generator has placed walls, doors, objects and the
-agent; this adds tiles and touches nothing else. All functions work on integers and integer arrays, without
-objects or allocation; `integers` and `uniform` are the only places that know what `rng` is, so another random
-stream is put in their stead by replacing these two.
+agent; this adds tiles and touches nothing else. All functions work on integers, without objects or allocation.
+`integers` and `uniform` are the only places that know what `rng` is, `cell_at`, `tile_at` and `lay_tile` the only
+ones that know what `grid` is: another random stream and another grid are put in their stead by replacing these.
 
-Colours, properties and hazard classes are numbers, see `tiles.py`.
+Colours, properties and hazard classes are numbers, see `tiles.py`; sets of colours are bit masks.
 """
 
 from __future__ import annotations
@@ -31,6 +31,21 @@ def integers(rng, low, high):
 def uniform(rng):
     """A uniform float in [0, 1)."""
     return rng.random()
+
+
+def cell_at(grid, x, y):
+    """`EMPTY`, `DOOR` or `OCCUPIED`, whether or not a tile lies there; `grid`: (2, width, height) int, this and the tiles."""
+    return grid[0, x, y]
+
+
+def tile_at(grid, x, y):
+    """Colour of the tile of a cell, or `NONE`."""
+    return grid[1, x, y]
+
+
+def lay_tile(grid, x, y, color):
+    """Lay a tile."""
+    grid[1, x, y] = color
 
 
 def draw_rules(rng, allowed, num_colors, choose_colors, rules):
@@ -60,24 +75,39 @@ def draw_rules(rng, allowed, num_colors, choose_colors, rules):
             rules[color] = nth_bit(mask, integers(rng, 0, bit_count(mask)))
 
 
-def place_floors(rng, cells, agent_x, agent_y, room_size, num_cols, num_rows, color_class, tiles):
+def hazard_colors(rules, hazards, hazard):
+    """The colours whose property is of a hazard class, as a bit mask.
+
+    Args:
+        rules: (6,) int, property of each colour, or `NONE`.
+        hazards: (properties,) int, hazard class of each property.
+        hazard: the class.
+    """
+    mask = 0
+    for color in range(len(rules)):
+        if rules[color] != NONE and hazards[rules[color]] == hazard:
+            mask |= 1 << color
+    return mask
+
+
+def place_floors(rng, grid, agent_x, agent_y, room_size, num_cols, num_rows, rules, hazards):
     """Strew tiles over the empty cells of all rooms.
 
     Args:
         rng: random stream.
-        cells: (width, height) int, `EMPTY`, `DOOR` or `OCCUPIED`.
+        grid: see `cell_at`; without tiles.
         agent_x: the agent's column; no tile comes on the agent's cell or right beside it.
         agent_y: the agent's row.
         room_size: cells a side of a room, walls included.
         num_cols: columns of rooms.
         num_rows: rows of rooms.
-        color_class: (6,) int, hazard class of each colour's property, or `NONE` if it has no rule.
-        tiles: (width, height) int, filled with the colour of each tile, or `NONE`.
+        rules: (6,) int, property of each colour, or `NONE`.
+        hazards: (properties,) int, hazard class of each property.
     """
-    tiles[:, :] = NONE
-    deadly = _colors_of(color_class, DEADLY)
-    path = _colors_of(color_class, PATH)
-    free = _colors_of(color_class, FREE)
+    deadly = hazard_colors(rules, hazards, DEADLY)
+    path = hazard_colors(rules, hazards, PATH)
+    free = hazard_colors(rules, hazards, FREE)
+    height = num_rows * (room_size - 1) + 1
     for _ in range(num_cols * num_rows * (room_size - 2) ** 2):
         draw = uniform(rng)
         if draw >= _DEADLY_FROM and deadly:
@@ -95,49 +125,38 @@ def place_floors(rng, cells, agent_x, agent_y, room_size, num_cols, num_rows, co
         for _ in range(tries):
             left = integers(rng, 0, num_cols) * (room_size - 1)
             top = integers(rng, 0, num_rows) * (room_size - 1)
-            cell = find_cell(rng, cells, tiles, agent_x, agent_y, left, top, room_size)
+            cell = find_cell(rng, grid, agent_x, agent_y, left, top, room_size, height)
             if cell == NONE:
                 break
-            x = cell // cells.shape[1]
-            y = cell % cells.shape[1]
-            if colors == free or hazard_load(cells, tiles, color_class, x, y) <= _MAX_HAZARD_LOAD:
-                tiles[x, y] = color
+            x = cell // height
+            y = cell % height
+            if colors == free or hazard_load(grid, deadly | path, x, y) <= _MAX_HAZARD_LOAD:
+                lay_tile(grid, x, y, color)
                 break
 
 
-def find_cell(rng, cells, tiles, agent_x, agent_y, left, top, room_size):
+def find_cell(rng, grid, agent_x, agent_y, left, top, room_size, height):
     """Draw a cell for a tile as Minigrid's `place_in_room` does; x * height + y, or `NONE` if the room is too full."""
-    right = min(left + room_size, cells.shape[0])
-    bottom = min(top + room_size, cells.shape[1])
     for _ in range(_CELL_TRIES):
-        x = integers(rng, left, right)
-        y = integers(rng, top, bottom)
-        if cells[x, y] != EMPTY or tiles[x, y] != NONE:
+        x = integers(rng, left, left + room_size)
+        y = integers(rng, top, top + room_size)
+        if cell_at(grid, x, y) != EMPTY or tile_at(grid, x, y) != NONE:
             continue
         if abs(x - agent_x) + abs(y - agent_y) < 2:
             continue
-        return x * cells.shape[1] + y
+        return x * height + y
     return NONE
 
 
-def hazard_load(cells, tiles, color_class, x, y):
-    """Deadly and path tiles, plus twice the doors, among the 8 neighbours of a cell inside the outer wall."""
+def hazard_load(grid, hazardous, x, y):
+    """Tiles of the colours in the bit mask, plus twice the doors, among the 8 neighbours of a cell inside the outer wall."""
     load = 0
     for i in range(x - 1, x + 2):
         for j in range(y - 1, y + 2):
             if i == x and j == y:
                 continue
-            if cells[i, j] == DOOR:
+            if cell_at(grid, i, j) == DOOR:
                 load += 2
-            elif tiles[i, j] != NONE and color_class[tiles[i, j]] != FREE:
+            elif tile_at(grid, i, j) != NONE and (hazardous >> tile_at(grid, i, j)) & 1:
                 load += 1
     return load
-
-
-def _colors_of(color_class, hazard):
-    """Bit mask of the colours whose property is of this hazard class."""
-    mask = 0
-    for color in range(len(color_class)):
-        if color_class[color] == hazard:
-            mask |= 1 << color
-    return mask

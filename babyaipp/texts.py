@@ -119,21 +119,23 @@ def text_draw(seed, index, bound):
     return (word * bound) >> 32
 
 
-def draw_described(seed, colors, count, withheld, shuffled, out):
+def draw_described(seed, colors, withheld, shuffled, out):
     """Which rules the description names, in which order.
 
     Args:
         seed: the text's number.
-        colors: (>= count,) int, the colours that have rules.
-        count: how many.
+        colors: bit mask of the colours that have rules.
         withheld: how many of them are left out, drawn at random.
-        shuffled: draw the order, instead of keeping that of `colors`.
-        out: (>= count,) int, filled with the colours named.
+        shuffled: draw the order, instead of keeping that of the colours' numbers.
+        out: (>= colours,) int, filled with the colours named.
 
     Returns:
         How many are named.
     """
-    return _select(seed, colors, count, withheld, _LEVEL_WITHHELD_DRAWS, shuffled, out)
+    count = _select(seed, bit_count(colors), withheld, _LEVEL_WITHHELD_DRAWS, shuffled, out)
+    for i in range(count):
+        out[i] = nth_bit(colors, int(out[i]))
+    return count
 
 
 def write_description(seed, condition, withheld, colors, props, count, level_props, color_words, property_words, out):
@@ -154,14 +156,16 @@ def write_description(seed, condition, withheld, colors, props, count, level_pro
     Returns:
         How many sentences were written.
     """
-    out[:, :] = PADDING
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = PADDING
     if condition == NO_TEXT:
         return 0
-    # The colours that are left are kept in the first column until the words take their place.
-    kept = _select(seed, colors, count, withheld, _WITHHELD_DRAWS, False, out[:, 0])
+    # The places of the colours that are left are kept in the first column until the words take their place.
+    kept = _select(seed, count, withheld, _WITHHELD_DRAWS, False, out[:, 0])
     for i in range(kept):
-        color = out[i, 0]
-        prop = props[color]
+        color = int(colors[out[i, 0]])
+        prop = int(props[color])
         if condition == SHUFFLED_RULES:
             prop = nth_bit(level_props, text_draw(seed, _PROPERTY_DRAWS + i, bit_count(level_props)))
         out[i, 0] = color_words[color]
@@ -176,8 +180,8 @@ def write_description(seed, condition, withheld, colors, props, count, level_pro
     return kept
 
 
-def _select(seed, colors, count, withheld, withheld_draws, shuffled, out):
-    """Leave out `withheld` of the colours, then order the rest; returns how many are left."""
+def _select(seed, count, withheld, withheld_draws, shuffled, out):
+    """Leave out `withheld` of the places below `count`, then order the rest; returns how many are left."""
     left = count - min(withheld, count)
     remaining = (1 << count) - 1
     for i in range(count - left):
@@ -186,7 +190,7 @@ def _select(seed, colors, count, withheld, withheld_draws, shuffled, out):
         pick = text_draw(seed, _ORDER_DRAWS + i, left - i) if shuffled else 0
         place = nth_bit(remaining, pick)
         remaining &= ~(1 << place)
-        out[i] = colors[place]
+        out[i] = place
     return left
 
 

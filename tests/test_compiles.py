@@ -39,7 +39,7 @@ def bound(modules, names: list[str], decorate) -> types.SimpleNamespace:
 
 
 BITS = ["bit_count", "nth_bit"]
-FLOORS = ["_colors_of", "hazard_load", "find_cell", "draw_rules", "place_floors"]
+FLOORS = ["cell_at", "tile_at", "lay_tile", "hazard_colors", "hazard_load", "find_cell", "draw_rules", "place_floors"]
 TEXTS = ["text_draw", "_select", "draw_described", "write_description"]
 TILES = [
     "is_deadly",
@@ -97,15 +97,15 @@ def test_floors_compile(both):
         cells[::7, :] = cells[:, ::7] = floors.OCCUPIED
         cells[7, 3] = cells[10, 14] = floors.DOOR
         results = []
+        hazards = np.array([tiles.HAZARD_CLASSES.index(tile.hazard) for tile in tiles.TILES])
         for functions in (python, compiled):
             rng = np.array([seed * 7919 + 1])
-            rules, out = np.zeros(6, np.int64), np.zeros((22, 22), np.int8)
+            rules, grid = np.zeros(6, np.int64), np.stack([cells, np.full_like(cells, floors.NONE)])
             functions.draw_rules(rng, allowed, 3, fixed == 1, rules)
-            classes = np.array([-1 if prop < 0 else prop % 3 for prop in rules])
-            functions.place_floors(rng, cells, 4, 4, 8, 3, 3, classes, out)
-            results.append((rng.tolist(), rules.tolist(), out.tolist()))
+            functions.place_floors(rng, grid, 4, 4, 8, 3, 3, rules, hazards)
+            results.append((rng.tolist(), rules.tolist(), grid.tolist()))
         assert results[0] == results[1]
-        assert (np.array(results[0][2]) != floors.NONE).any()
+        assert (np.array(results[0][2][1]) != floors.NONE).any()
 
 
 def test_descriptions_compile(both):
@@ -115,10 +115,10 @@ def test_descriptions_compile(both):
         condition, withheld = seed % len(texts.TEXT_CONDITIONS), seed % 3
         results = []
         for functions in (python, compiled):
-            colors, named = np.array([0, 2, 5]), np.zeros(3, np.int64)
+            named = np.zeros(3, np.int64)
             props = np.array([1, -1, 0, -1, -1, 5])
             out = np.zeros((3, 4), np.int64)
-            count = functions.draw_described(seed * 104729, colors, 3, seed % 2, seed % 4 > 1, named)
+            count = functions.draw_described(seed * 104729, 0b100101, seed % 2, seed % 4 > 1, named)
             written = functions.write_description(
                 seed * 104729, condition, withheld, named, props, count, 0b101101, *words, out
             )

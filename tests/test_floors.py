@@ -136,18 +136,18 @@ def test_find_cell_draws_like_minigrids_place_in_room():
     env.grid.grid = [None if isinstance(thing, Floor) else thing for thing in env.grid.grid]
     env.grid.tiles = [None] * len(env.grid.grid)
     cells = np.where(env.grid.encode()[..., 0] == 1, EMPTY, OCCUPIED)
-    tiles = np.full(cells.shape, NONE)
+    grid = np.stack([cells, np.full(cells.shape, NONE)])
     env.np_random = np.random.default_rng(1)
     rng = np.random.default_rng(1)
     x, y = (int(at) for at in env.agent_pos)
     while True:
-        cell = find_cell(rng, cells, tiles, x, y, 7, 0, 8)
+        cell = find_cell(rng, grid, x, y, 7, 0, 8, env.height)
         try:
             _, place = env.place_in_room(1, 0, Floor("blue"))
         except RecursionError:
             break
         assert divmod(cell, cells.shape[1]) == place
-        tiles[place] = 0
+        grid[(1, *place)] = 0
     assert cell == NONE
-    assert (tiles != NONE).sum() > 25
+    assert (grid[1] != NONE).sum() > 25
     assert env.np_random.bit_generator.state == rng.bit_generator.state

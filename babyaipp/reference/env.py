@@ -270,10 +270,10 @@ class FloorDynamics(RoomGridLevel):
         # One draw, whatever the text condition, so that the worlds to come do not depend on it.
         text_seed = integers(self.np_random, 0, TEXT_SEEDS)
         if described is None:
-            colors = [COLORS.index(color) for color in self.rules]
-            out = [NONE] * len(colors)
+            colors = sum(1 << COLORS.index(color) for color in self.rules)
+            out = [NONE] * len(COLORS)
             shuffled = self.sentence_order == SENTENCE_ORDERS[1]
-            count = draw_described(text_seed, colors, len(colors), self.level.withheld, shuffled, out)
+            count = draw_described(text_seed, colors, self.level.withheld, shuffled, out)
             described = out[:count]
         self._described = tuple(COLORS[color] for color in described)
         told = dict(self.level.fixed or {}).values() if self.split == "Fixed" else self.level.dynamics.properties
@@ -299,20 +299,20 @@ class FloorDynamics(RoomGridLevel):
         draw_rules(self.np_random, allowed, self.level.dynamics.num_colors, self.split == "Fixed", properties)
         drawn = {COLORS[i]: PROPERTIES[prop] for i, prop in enumerate(properties) if prop != NONE}
         self._set_rules(drawn if self._start.rules is None else self._start.rules)
-        color_class = np.where(self._properties == NONE, NONE, _HAZARDS[self._properties])
-        tile_colors = np.full((width, height), NONE, np.int8)
+        cells = floor_cells(self.grid)
+        grid = np.stack([cells, np.full_like(cells, NONE)])
         place_floors(
             self.np_random,
-            floor_cells(self.grid),
+            grid,
             int(self.agent_pos[0]),
             int(self.agent_pos[1]),
             self.room_size,
             self.num_cols,
             self.num_rows,
-            color_class,
-            tile_colors,
+            self._properties,
+            _HAZARDS,
         )
-        self.grid = FloorGrid(self.grid, tile_colors)
+        self.grid = FloorGrid(self.grid, grid[1])
 
     def _take_over(self, world: World) -> None:
         self._set_rules(world.rules)

@@ -1,0 +1,102 @@
+"""Compiling the engine: how functions are marked, where compiled code is kept, what the user is told meanwhile.
+
+The functions of the engine are plain Python on records and integers. With `NUMBA_DISABLE_JIT=1` they run as such.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+import types
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numba
+
+device_function = numba.njit(error_model="numpy")
+"""Marks a function that kernels call: compiled into each of them, for the CPU and for CUDA."""
+
+_PACKAGE = Path(__file__).parents[1]
+_SHARED_SOURCES = ("bits.py", "floors.py", "levels.py", "texts.py", "tiles.py")
+
+
+def rebound(modules: tuple[types.ModuleType, ...], names: tuple[str, ...], replaced: Mapping[str, Any]) -> dict[str, Any]:
+    """Compiled copies of functions of modules that are plain Python, calling each other and what is put in place.
+
+    Args:
+        modules: where the functions and the constants that they use are looked up; their names must not clash.
+        names: the functions, each after those that it calls.
+        replaced: functions that take the place of the modules' own.
+
+    Returns:
+        The compiled functions by name.
+    """
+    namespace = {name: value for module in modules for name, value in vars(module).items()} | dict(replaced)
+    for name in names:
+        source = namespace[name]
+        namespace[name] = device_function(types.FunctionType(source.__code__, namespace, name, source.__defaults__))
+    return {name: namespace[name] for name in names}
+
+
+def cache_folder() -> Path:
+    """Where compiled code is kept, if it can be: a folder that belongs to exactly these sources.
+
+    Numba looks for a changed kernel only in the kernel's own file; so the folder is named by a hash of all files
+    that end up in it.
+    """
+    sources = [_PACKAGE / name for name in _SHARED_SOURCES] + sorted((_PACKAGE / "engine").glob("*.py"))
+    digest = hashlib.sha256()
+    for path in sources:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "babyaipp" / f"engine-{digest.hexdigest()[:16]}"
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Marks a function that drivers call: compiled once a machine, and runs without the interpreter's lock."""
+    folder = _writable(cache_folder())
+    options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": folder is not None}
+    with _configured(CACHE_DIR="" if folder is None else str(folder)):
+        return numba.njit(**options)(function)
+
+
+def compile_kernel(kernel: Any, arguments: tuple[Any, ...]) -> None:
+    """Compile a kernel for these arguments, or load it; tell the user if it takes long.
+
+    Loops are not vectorised: they are too short to gain by it, and it takes most of the time to compile.
+    """
+    if numba.config.DISABLE_JIT:
+        return
+    signature = tuple(numba.typeof(argument) for argument in arguments)
+    if signature in kernel.signatures:
+        return
+    folder = cache_folder()
+    if not any(folder.glob(f"*{kernel.__name__}*.nbc")):
+        print("babyaipp: compiling the engine, once on this machine; takes some 20 seconds ...", file=sys.stderr, flush=True)
+    with _configured(LOOP_VECTORIZE=0):
+        kernel.compile(signature)
+
+
+@contextmanager
+def _configured(**settings: Any) -> Iterator[None]:
+    before = {name: getattr(numba.config, name) for name in settings}
+    for name, value in settings.items():
+        setattr(numba.config, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(numba.config, name, value)
+
+
+def _writable(folder: Path) -> Path | None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return None

@@ -1,0 +1,254 @@
+"""The CPU driver: steps a batch of worlds, on one thread or several. Knows nothing of Gymnasium."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numba
+import numpy as np
+
+from babyaipp.engine.compile import compile_kernel, kernel
+from babyaipp.engine.drive import (
+    SAME_STEP,
+    begin_world,
+    observe_world,
+    step_world,
+    wanted,
+    write_texts,
+)
+from babyaipp.engine.observe import VIEW, write_action_mask
+from babyaipp.engine.state import LEAVE, SCRATCH, WORLD
+from babyaipp.texts import SENTENCE_WORDS
+from babyaipp.tiles import COLORS
+
+# Worlds are observed soon after they were stepped, while they are in the cache.
+_BLOCK = 512
+
+
+@dataclass
+class Outputs:
+    """Arrays that a driver fills, one row a world; `final_*` only in rows whose episode has ended."""
+
+    image: Any  # (n, 7, 7, 3) uint8
+    direction: Any  # (n,) int64
+    mission: Any  # (n, mission_words) int32
+    description: Any  # (n, sentences, words) int32
+    reward: Any  # (n,) float64; float32 for torch on CUDA
+    terminated: Any  # (n,) bool
+    truncated: Any  # (n,) bool
+    rules: Any  # (n, 6) int8, property of each colour
+    cause: Any  # (n,) uint8, see state.CAUSES
+    length: Any  # (n,) int32, steps of the episode that ended
+    final_image: Any
+    final_direction: Any
+    final_mission: Any
+    final_description: Any
+    final_rules: Any
+
+    @classmethod
+    def shapes(cls, num_envs: int, mission_words: int, sentences: int) -> dict[str, tuple[tuple[int, ...], Any]]:
+        """Shape and NumPy dtype of every array."""
+        observation = {
+            "image": ((num_envs, VIEW, VIEW, 3), np.uint8),
+            "direction": ((num_envs,), np.int64),
+            "mission": ((num_envs, mission_words), np.int32),
+            "description": ((num_envs, sentences, SENTENCE_WORDS), np.int32),
+            "rules": ((num_envs, len(COLORS)), np.int8),
+        }
+        ends = {
+            "reward": ((num_envs,), np.float64),
+            "terminated": ((num_envs,), np.bool_),
+            "truncated": ((num_envs,), np.bool_),
+            "cause": ((num_envs,), np.uint8),
+            "length": ((num_envs,), np.int32),
+        }
+        return {**observation, **ends, **{f"final_{name}": value for name, value in observation.items()}}
+
+    @classmethod
+    def empty(cls, num_envs: int, mission_words: int, sentences: int) -> Outputs:
+        """New NumPy arrays."""
+        shapes = cls.shapes(num_envs, mission_words, sentences)
+        return cls(**{field.name: np.empty(*shapes[field.name]) for field in fields(cls)})
+
+
+@kernel
+def _advance(
+    worlds,
+    parameters,
+    actions,
+    given_rules,
+    image,
+    direction,
+    mission_out,
+    description_out,
+    reward,
+    terminated,
+    truncated,
+    rules,
+    cause,
+    length,
+    final_image,
+    final_direction,
+    final_mission,
+    final_description,
+    final_rules,
+    mission,
+    description,
+    scratch,
+    autoreset,
+    start,
+    stop,
+):
+    p = parameters[0]
+    for first in range(start, stop, _BLOCK):
+        last = min(first + _BLOCK, stop)
+        for e in range(first, last):
+            w = worlds[e]
+            action = wanted(w, int(actions[e]), autoreset)
+            ended = step_world(w, p, action, e, reward, terminated, truncated, cause, length)
+            if ended and autoreset == SAME_STEP:
+                observe_world(
+                    w,
+                    p,
+                    e,
+                    final_image,
+                    final_direction,
+                    final_rules,
+                    mission,
+                    description,
+                    final_mission,
+                    final_description,
+                )
+                action = -1
+            if action < 0 and action != LEAVE:
+                begin_world(w, p, action, e, given_rules, scratch, 0, mission, description)
+        for e in range(first, last):
+            observe_world(worlds[e], p, e, image, direction, rules, mission, description, mission_out, description_out)
+
+
+@kernel
+def _write_texts(worlds, parameters, mission, description):
+    for e in range(len(worlds)):
+        write_texts(worlds[e], parameters[0], e, mission, description)
+
+
+@kernel
+def _write_action_masks(worlds, parameters, masks):
+    for e in range(len(worlds)):
+        write_action_mask(worlds[e], parameters[0], masks[e])
+
+
+class Driver:
+    """A batch of worlds in main memory.
+
+    Args:
+        parameters: (1,) `PARAMETERS`.
+        num_envs: how many worlds.
+        mission_words: word ids of an instruction.
+        sentences: sentences of a description.
+        num_threads: how many threads step them; the result does not depend on it.
+    """
+
+    def __init__(
+        self, parameters: np.ndarray, num_envs: int, mission_words: int, sentences: int, num_threads: int = 1
+    ) -> None:
+        self.worlds = np.zeros(num_envs, WORLD)
+        self._parameters = _viewed(parameters)
+        self._records = _viewed(self.worlds)
+        self._mission = np.zeros((num_envs, mission_words), np.int32)
+        self._description = np.zeros((num_envs, sentences, SENTENCE_WORDS), np.int32)
+        bounds = np.linspace(0, num_envs, num_threads + 1).astype(int).tolist()
+        self._ranges = [
+            (np.zeros((SCRATCH, 1), np.int32), start, stop)
+            for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+            if stop > start
+        ]
+        self._pool = ThreadPoolExecutor(len(self._ranges) - 1) if len(self._ranges) > 1 else None
+        example = Outputs.empty(num_envs, mission_words, sentences)
+        no_actions, no_rules = np.zeros(num_envs, np.int64), np.zeros((num_envs, len(COLORS)), np.int8)
+        scratch, start, _ = self._ranges[0]
+        arguments = self._arguments(no_actions, no_rules, example)
+        compile_kernel(_advance, (*arguments, scratch, SAME_STEP, start, start))
+
+    def advance(self, actions: np.ndarray, rules: np.ndarray, autoreset: int, outputs: Outputs) -> None:
+        """Step, reset or leave every world, and write what is seen then.
+
+        Args:
+            actions: (n,) int64, an action, or RESET, RESET_WITH_RULES, RESET_TO_WORLD or LEAVE.
+            rules: (n, 6) int8, looked at for RESET_WITH_RULES.
+            autoreset: SAME_STEP, NEXT_STEP or DISABLED.
+            outputs: filled.
+        """
+        arguments = self._arguments(actions, rules, outputs)
+        if self._pool is None:
+            scratch, start, stop = self._ranges[0]
+            _run(*arguments, scratch, autoreset, start, stop)
+            return
+        others = [
+            self._pool.submit(_run, *arguments, scratch, autoreset, start, stop)
+            for scratch, start, stop in self._ranges[1:]
+        ]
+        scratch, start, stop = self._ranges[0]
+        _run(*arguments, scratch, autoreset, start, stop)
+        for other in others:
+            other.result()
+
+    def write_texts(self) -> None:
+        """Write the texts of all worlds anew, after `worlds` was assigned."""
+        with np.errstate(over="ignore"):
+            _write_texts(self._records, self._parameters, self._mission, self._description)
+
+    def action_mask(self, out: np.ndarray) -> None:
+        """Write which actions may do something; `out`: (n, 7) int8."""
+        _write_action_masks(self._records, self._parameters, out)
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def _arguments(self, actions: np.ndarray, rules: np.ndarray, outputs: Outputs) -> tuple[Any, ...]:
+        o = outputs
+        return (
+            self._records,
+            self._parameters,
+            actions,
+            rules,
+            o.image,
+            o.direction,
+            o.mission,
+            o.description,
+            o.reward,
+            o.terminated,
+            o.truncated,
+            o.rules,
+            o.cause,
+            o.length,
+            o.final_image,
+            o.final_direction,
+            o.final_mission,
+            o.final_description,
+            o.final_rules,
+            self._mission,
+            self._description,
+        )
+
+
+if numba.config.DISABLE_JIT:
+
+    def _viewed(records: np.ndarray) -> Any:
+        """Records whose fields are attributes in Python, too."""
+        return records.view(np.recarray)
+
+    def _run(*arguments: Any) -> None:
+        with np.errstate(over="ignore"):  # the random stream's words wrap around
+            _advance(*arguments)
+
+else:
+
+    def _viewed(records: np.ndarray) -> Any:
+        return records
+
+    _run = _advance

@@ -1,0 +1,111 @@
+"""The functions that engine and reference share, compiled: tiles, floors and texts on the engine's own grid and stream.
+
+Nothing is written again here but how to look at a cell.
+"""
+
+from __future__ import annotations
+
+from babyaipp import bits, floors, texts, tiles
+from babyaipp.engine.compile import device_function, rebound
+from babyaipp.engine.rng import integers, uniform
+from babyaipp.engine.state import (
+    COLOR_SHIFT,
+    DOOR,
+    EMPTY,
+    FLOOR,
+    MINIGRID_COLORS,
+    TYPE_MASK,
+)
+
+_TILE_EMPTY, _TILE_DOOR, _TILE_OCCUPIED = floors.EMPTY, floors.DOOR, floors.OCCUPIED
+_NO_TILE = tiles.NONE
+
+# Three bits a colour: Minigrid's number by ours, and ours by Minigrid's.
+_TO_MINIGRID = sum(MINIGRID_COLORS.index(color) << 3 * i for i, color in enumerate(tiles.COLORS))
+_FROM_MINIGRID = sum(tiles.COLORS.index(color) << 3 * i for i, color in enumerate(MINIGRID_COLORS))
+
+
+@device_function
+def to_minigrid(color):
+    """Minigrid's number of a colour of `tiles.COLORS`."""
+    return (_TO_MINIGRID >> (3 * color)) & 7
+
+
+@device_function
+def from_minigrid(color):
+    """Number in `tiles.COLORS` of a colour of Minigrid's."""
+    return (_FROM_MINIGRID >> (3 * color)) & 7
+
+
+@device_function
+def _cell_at(grid, x, y):
+    """As `floors.cell_at`; `grid`: world and parameters."""
+    w, p = grid
+    kind = int(w.seen[y * p.width + x]) & TYPE_MASK
+    if kind == EMPTY or kind == FLOOR:
+        return _TILE_EMPTY
+    return _TILE_DOOR if kind == DOOR else _TILE_OCCUPIED
+
+
+@device_function
+def _tile_at(grid, x, y):
+    w, p = grid
+    seen = int(w.seen[y * p.width + x])
+    return from_minigrid(seen >> COLOR_SHIFT) if (seen & TYPE_MASK) == FLOOR else _NO_TILE
+
+
+@device_function
+def _lay_tile(grid, x, y, color):
+    w, p = grid
+    w.seen[y * p.width + x] = FLOOR | (to_minigrid(color) << COLOR_SHIFT)
+
+
+_NAMES = (
+    "bit_count",
+    "nth_bit",
+    "is_deadly",
+    "step_half_steps",
+    "falls",
+    "turns_around",
+    "effective_action",
+    "action_on_held",
+    "next_color_steps",
+    "next_cell_steps",
+    "success_reward",
+    "hazard_colors",
+    "hazard_load",
+    "find_cell",
+    "draw_rules",
+    "place_floors",
+    "text_draw",
+    "_select",
+    "draw_described",
+    "write_description",
+)
+
+_compiled = rebound(
+    (bits, tiles, floors, texts),
+    _NAMES,
+    {
+        "integers": integers,
+        "uniform": uniform,
+        "cell_at": _cell_at,
+        "tile_at": _tile_at,
+        "lay_tile": _lay_tile,
+    },
+)
+
+action_on_held = _compiled["action_on_held"]
+draw_described = _compiled["draw_described"]
+draw_rules = _compiled["draw_rules"]
+effective_action = _compiled["effective_action"]
+falls = _compiled["falls"]
+is_deadly = _compiled["is_deadly"]
+next_cell_steps = _compiled["next_cell_steps"]
+next_color_steps = _compiled["next_color_steps"]
+nth_bit = _compiled["nth_bit"]
+place_floors = _compiled["place_floors"]
+step_half_steps = _compiled["step_half_steps"]
+success_reward = _compiled["success_reward"]
+turns_around = _compiled["turns_around"]
+write_description = _compiled["write_description"]
