@@ -16,9 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 
 device_function = numba.njit(error_model="numpy")
 """Marks a function that kernels call: compiled into each of them, for the CPU and for CUDA."""
+
+inlined_function = numba.njit(error_model="numpy", inline="always")
+"""Marks one that is copied to where it is called, so that what is constant there is so inside, too."""
+
+unsigned = np.uint64
+"""Marks an index that is not negative, which spares the code for negative ones."""
 
 _PACKAGE = Path(__file__).parents[1]
 _SHARED_SOURCES = ("bits.py", "floors.py", "levels.py", "texts.py", "tiles.py")
@@ -58,9 +65,9 @@ def cache_folder() -> Path:
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Marks a function that drivers call: compiled once a machine, and runs without the interpreter's lock."""
-    folder = _writable(cache_folder())
+    folder = writable_cache_folder()
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": folder is not None}
-    with _configured(CACHE_DIR="" if folder is None else str(folder)):
+    with configured(CACHE_DIR="" if folder is None else str(folder)):
         return numba.njit(**options)(function)
 
 
@@ -77,12 +84,13 @@ def compile_kernel(kernel: Any, arguments: tuple[Any, ...]) -> None:
     folder = cache_folder()
     if not any(folder.glob(f"*{kernel.__name__}*.nbc")):
         print("babyaipp: compiling the engine, once on this machine; takes some 20 seconds ...", file=sys.stderr, flush=True)
-    with _configured(LOOP_VECTORIZE=0):
+    with configured(LOOP_VECTORIZE=0):
         kernel.compile(signature)
 
 
 @contextmanager
-def _configured(**settings: Any) -> Iterator[None]:
+def configured(**settings: Any) -> Iterator[None]:
+    """Numba's settings while something is compiled."""
     before = {name: getattr(numba.config, name) for name in settings}
     for name, value in settings.items():
         setattr(numba.config, name, value)
@@ -93,7 +101,9 @@ def _configured(**settings: Any) -> Iterator[None]:
             setattr(numba.config, name, value)
 
 
-def _writable(folder: Path) -> Path | None:
+def writable_cache_folder() -> Path | None:
+    """The folder where compiled code is kept; None if it cannot be written to."""
+    folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -13,13 +13,14 @@ from babyaipp.engine.compile import compile_kernel, kernel
 from babyaipp.engine.drive import (
     SAME_STEP,
     begin_world,
+    copy_rows,
     observe_world,
     step_world,
     wanted,
     write_texts,
 )
 from babyaipp.engine.observe import VIEW, write_action_mask
-from babyaipp.engine.state import LEAVE, SCRATCH, WORLD
+from babyaipp.engine.state import LEAVE, RESET, SCRATCH, WORLD
 from babyaipp.texts import SENTENCE_WORDS
 from babyaipp.tiles import COLORS
 
@@ -86,7 +87,7 @@ def _advance(
     reward,
     terminated,
     truncated,
-    rules,
+    rules_out,
     cause,
     length,
     final_image,
@@ -96,6 +97,7 @@ def _advance(
     final_rules,
     mission,
     description,
+    rules,
     scratch,
     autoreset,
     start,
@@ -109,29 +111,24 @@ def _advance(
             action = wanted(w, int(actions[e]), autoreset)
             ended = step_world(w, p, action, e, reward, terminated, truncated, cause, length)
             if ended and autoreset == SAME_STEP:
-                observe_world(
-                    w,
-                    p,
-                    e,
-                    final_image,
-                    final_direction,
-                    final_rules,
-                    mission,
-                    description,
-                    final_mission,
-                    final_description,
-                )
-                action = -1
+                observe_world(w, p, e, final_image, final_direction)
+                copy_rows(mission, final_mission, e, e + 1)
+                copy_rows(description, final_description, e, e + 1)
+                copy_rows(rules, final_rules, e, e + 1)
+                action = RESET
             if action < 0 and action != LEAVE:
-                begin_world(w, p, action, e, given_rules, scratch, 0, mission, description)
+                begin_world(w, p, action, e, given_rules, scratch, 0, mission, description, rules)
         for e in range(first, last):
-            observe_world(worlds[e], p, e, image, direction, rules, mission, description, mission_out, description_out)
+            observe_world(worlds[e], p, e, image, direction)
+        copy_rows(mission, mission_out, first, last)
+        copy_rows(description, description_out, first, last)
+        copy_rows(rules, rules_out, first, last)
 
 
 @kernel
-def _write_texts(worlds, parameters, mission, description):
+def _write_texts(worlds, parameters, mission, description, rules):
     for e in range(len(worlds)):
-        write_texts(worlds[e], parameters[0], e, mission, description)
+        write_texts(worlds[e], parameters[0], e, mission, description, rules)
 
 
 @kernel
@@ -159,6 +156,7 @@ class Driver:
         self._records = _viewed(self.worlds)
         self._mission = np.zeros((num_envs, mission_words), np.int32)
         self._description = np.zeros((num_envs, sentences, SENTENCE_WORDS), np.int32)
+        self._rules = np.zeros((num_envs, len(COLORS)), np.int8)
         bounds = np.linspace(0, num_envs, num_threads + 1).astype(int).tolist()
         self._ranges = [
             (np.zeros((SCRATCH, 1), np.int32), start, stop)
@@ -196,9 +194,9 @@ class Driver:
             other.result()
 
     def write_texts(self) -> None:
-        """Write the texts of all worlds anew, after `worlds` was assigned."""
+        """Write the texts and the rules of all worlds anew, after `worlds` was assigned."""
         with np.errstate(over="ignore"):
-            _write_texts(self._records, self._parameters, self._mission, self._description)
+            _write_texts(self._records, self._parameters, self._mission, self._description, self._rules)
 
     def action_mask(self, out: np.ndarray) -> None:
         """Write which actions may do something; `out`: (n, 7) int8."""
@@ -216,7 +214,7 @@ class Driver:
             self._parameters,
             actions,
             rules,
-            o.image,
+            o.image.reshape(-1),
             o.direction,
             o.mission,
             o.description,
@@ -226,13 +224,14 @@ class Driver:
             o.rules,
             o.cause,
             o.length,
-            o.final_image,
+            o.final_image.reshape(-1),
             o.final_direction,
             o.final_mission,
             o.final_description,
             o.final_rules,
             self._mission,
             self._description,
+            self._rules,
         )
 
 

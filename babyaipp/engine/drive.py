@@ -5,9 +5,9 @@ The arrays have one row a world. Reading and writing them is all that is added h
 
 from __future__ import annotations
 
-from babyaipp.engine.compile import device_function
+from babyaipp.engine.compile import device_function, inlined_function, unsigned
 from babyaipp.engine.instruct import write_mission
-from babyaipp.engine.observe import observe
+from babyaipp.engine.observe import IMAGE_BYTES, observe
 from babyaipp.engine.shared import success_reward, write_description
 from babyaipp.engine.state import NOT_ENDED, RESET, SUCCESS, TIMEOUT
 from babyaipp.engine.step import begin, out_of_time, step
@@ -25,34 +25,34 @@ def wanted(w, action, autoreset):
 def step_world(w, p, action, e, reward, terminated, truncated, cause, length):
     """Step the world of row `e`, or leave it as it is; returns whether its episode ended."""
     ended = NOT_ENDED
-    reward[e] = 0
-    terminated[e] = False
-    truncated[e] = False
-    length[e] = 0
+    reward[unsigned(e)] = 0
+    terminated[unsigned(e)] = False
+    truncated[unsigned(e)] = False
+    length[unsigned(e)] = 0
     if action >= 0:
         ended = step(w, p, action)
         if ended != NOT_ENDED:
             if ended == SUCCESS:
-                reward[e] = success_reward(int(w.half_steps), int(w.max_steps))
-            terminated[e] = ended != TIMEOUT
-            truncated[e] = out_of_time(w)
-            length[e] = w.steps
+                reward[unsigned(e)] = success_reward(int(w.half_steps), int(w.max_steps))
+            terminated[unsigned(e)] = ended != TIMEOUT
+            truncated[unsigned(e)] = out_of_time(w)
+            length[unsigned(e)] = w.steps
             w.ended = True
-    cause[e] = ended
+    cause[unsigned(e)] = ended
     return ended != NOT_ENDED
 
 
 @device_function
-def begin_world(w, p, action, e, rules, scratch, lane, mission, description):
-    """Begin an episode in the world of row `e`, and write its texts."""
-    begin(w, p, action, rules[e], scratch, lane)
-    write_texts(w, p, e, mission, description)
+def begin_world(w, p, action, e, given_rules, scratch, lane, mission, description, rules):
+    """Begin an episode in the world of row `e`, and write what does not change in it: its texts and its rules."""
+    begin(w, p, action, given_rules[unsigned(e)], scratch, lane)
+    write_texts(w, p, e, mission, description, rules)
 
 
 @device_function
-def write_texts(w, p, e, mission, description):
-    """Write instruction and description of a world as word ids."""
-    write_mission(w, p, mission[e])
+def write_texts(w, p, e, mission, description, rules):
+    """Write instruction and description of a world as word ids, and its rules."""
+    write_mission(w, p, mission[unsigned(e)])
     write_description(
         int(w.text_seed),
         p.condition,
@@ -63,19 +63,24 @@ def write_texts(w, p, e, mission, description):
         int(p.level_props),
         p.color_words,
         p.property_words,
-        description[e],
+        description[unsigned(e)],
     )
+    for i in range(rules.shape[1]):
+        rules[e, i] = w.rules[i]
 
 
 @device_function
-def observe_world(w, p, e, image, direction, rules, mission, description, mission_out, description_out):
-    """Write the observation and the rules of a world into row `e`."""
-    observe(w, p, image[e])
-    direction[e] = w.agent_dir
-    for i in range(rules.shape[1]):
-        rules[e, i] = w.rules[i]
-    for i in range(mission.shape[1]):
-        mission_out[e, i] = mission[e, i]
-    for i in range(description.shape[1]):
-        for j in range(description.shape[2]):
-            description_out[e, i, j] = description[e, i, j]
+def observe_world(w, p, e, image, direction):
+    """Write what the agent of row `e` sees and where it looks; the images lie one after the other in `image`."""
+    observe(w, p, image, e * IMAGE_BYTES)
+    direction[unsigned(e)] = w.agent_dir
+
+
+@inlined_function
+def copy_rows(source, target, first, last):
+    """Copy rows of one array to another; both: (rows, ...), contiguous."""
+    row = source.size // source.shape[0]
+    from_flat = source.reshape(-1)
+    to_flat = target.reshape(-1)
+    for i in range(first * row, last * row):
+        to_flat[unsigned(i)] = from_flat[unsigned(i)]

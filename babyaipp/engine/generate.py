@@ -8,7 +8,7 @@ the same. A world that Minigrid would reject with an exception is told by a retu
 
 from __future__ import annotations
 
-from babyaipp.engine.compile import device_function
+from babyaipp.engine.compile import device_function, inlined_function, unsigned
 from babyaipp.engine.instruct import choose_instruction, is_sound
 from babyaipp.engine.rng import integers, uniform
 from babyaipp.engine.shared import to_minigrid
@@ -54,13 +54,13 @@ _CONNECT_TRIES = 5001
 _OBJECT_KINDS = 3  # key, ball, box: the order in which they are drawn is that of their numbers
 
 
-@device_function
+@inlined_function
 def direction_x(direction):
     """The step in x of a direction."""
     return 1 if direction == 0 else (-1 if direction == 2 else 0)
 
 
-@device_function
+@inlined_function
 def direction_y(direction):
     """The step in y of a direction."""
     return 1 if direction == 1 else (-1 if direction == 3 else 0)
@@ -69,8 +69,9 @@ def direction_y(direction):
 @device_function
 def generate(w, p, scratch, lane):
     """Draw grid, agent and instruction."""
-    while not _attempt(w, p, scratch, lane):
-        pass
+    while True:  # written so that the condition is compiled once
+        if _attempt(w, p, scratch, lane):
+            break
 
 
 @device_function
@@ -151,8 +152,8 @@ def _lay_rooms(w, p, scratch, lane):
     cell = 0
     for y in range(p.height):
         for x in range(p.width):
-            w.seen[cell] = WALL_CELL if x % side == 0 or y % side == 0 else EMPTY
-            w.hidden[cell] = 0
+            w.seen[unsigned(cell)] = WALL_CELL if x % side == 0 or y % side == 0 else EMPTY
+            w.hidden[unsigned(cell)] = 0
             cell += 1
     for row in range(p.num_rows):
         for column in range(p.num_cols):
@@ -176,12 +177,12 @@ def _place(w, p, left, top, apart, cell):
         x = integers(w, left, left + p.room_size)
         y = integers(w, top, top + p.room_size)
         at = y * p.width + x
-        if int(w.seen[at]) != EMPTY:
+        if int(w.seen[unsigned(at)]) != EMPTY:
             continue
         distance = abs(x - int(w.agent_x)) + abs(y - int(w.agent_y))
         if distance == 0 or (apart and distance < 2):
             continue
-        w.seen[at] = cell
+        w.seen[unsigned(at)] = cell
         return at
     return _NOTHING
 
@@ -204,7 +205,7 @@ def _place_agent(w, p):
         w.agent_x = x
         w.agent_y = y
         w.agent_dir = direction
-        ahead = int(w.seen[(y + direction_y(direction)) * p.width + x + direction_x(direction)]) & TYPE_MASK
+        ahead = int(w.seen[unsigned((y + direction_y(direction)) * p.width + x + direction_x(direction))]) & TYPE_MASK
         if ahead == EMPTY or ahead == WALL:
             return True
 
@@ -237,7 +238,7 @@ def _add_door(w, p, scratch, lane, doors, column, row, direction, color, state):
     else:
         x = int(scratch[place + 1, lane])
         y = (row + (1 if direction == 1 else 0)) * side
-    w.seen[y * p.width + x] = DOOR | (to_minigrid(color) << COLOR_SHIFT) | (state << STATE_SHIFT)
+    w.seen[unsigned(y * p.width + x)] = DOOR | (to_minigrid(color) << COLOR_SHIFT) | (state << STATE_SHIFT)
     return doors | (1 << (4 * room + direction)) | (1 << (4 * neighbour + ((direction + 2) & 3)))
 
 
@@ -312,7 +313,7 @@ def _add_distractors(w, p, scratch, lane, count, column, row, unique):
         thing = (KEY + kind) | (to_minigrid(color) << COLOR_SHIFT)
         if _place(w, p, room_column * side, room_row * side, True, thing) == _NOTHING:
             return False
-        scratch[OBJECTS + added, lane] = thing
+        scratch[unsigned(OBJECTS + added), unsigned(lane)] = thing
         added += 1
     return True
 
@@ -342,33 +343,33 @@ def _all_reachable(w, p, scratch, lane):
     for y in range(p.height):
         open_cells = 0
         for x in range(p.width):
-            kind = int(w.seen[y * p.width + x]) & TYPE_MASK
+            kind = int(w.seen[unsigned(y * p.width + x)]) & TYPE_MASK
             if kind == EMPTY or kind == DOOR:
                 open_cells |= 1 << x
-        scratch[OPEN_ROWS + y, lane] = open_cells
-        scratch[REACHED_ROWS + y, lane] = 0
+        scratch[unsigned(OPEN_ROWS + y), unsigned(lane)] = open_cells
+        scratch[unsigned(REACHED_ROWS + y), unsigned(lane)] = 0
     y = int(w.agent_y)
-    scratch[REACHED_ROWS + y, lane] = _spread(1 << int(w.agent_x), int(scratch[OPEN_ROWS + y, lane]))
+    scratch[unsigned(REACHED_ROWS + y), unsigned(lane)] = _spread(1 << int(w.agent_x), int(scratch[unsigned(OPEN_ROWS + y), unsigned(lane)]))
     changed = True
     while changed:
         changed = False
         for sweep in range(2):
             for i in range(1, p.height - 1):
                 y = i if sweep == 0 else p.height - 1 - i
-                before = int(scratch[REACHED_ROWS + y, lane])
-                open_cells = int(scratch[OPEN_ROWS + y, lane])
-                above = int(scratch[REACHED_ROWS + y - 1, lane])
-                below = int(scratch[REACHED_ROWS + y + 1, lane])
+                before = int(scratch[unsigned(REACHED_ROWS + y), unsigned(lane)])
+                open_cells = int(scratch[unsigned(OPEN_ROWS + y), unsigned(lane)])
+                above = int(scratch[unsigned(REACHED_ROWS + y - 1), unsigned(lane)])
+                below = int(scratch[unsigned(REACHED_ROWS + y + 1), unsigned(lane)])
                 reached = before | ((above | below) & open_cells)
                 if reached != before:
-                    scratch[REACHED_ROWS + y, lane] = _spread(reached, open_cells)
+                    scratch[unsigned(REACHED_ROWS + y), unsigned(lane)] = _spread(reached, open_cells)
                     changed = True
     for y in range(1, p.height - 1):
-        here = int(scratch[REACHED_ROWS + y, lane])
+        here = int(scratch[unsigned(REACHED_ROWS + y), unsigned(lane)])
         beside = here | (here << 1) | (here >> 1)
-        beside |= int(scratch[REACHED_ROWS + y - 1, lane]) | int(scratch[REACHED_ROWS + y + 1, lane])
+        beside |= int(scratch[unsigned(REACHED_ROWS + y - 1), unsigned(lane)]) | int(scratch[unsigned(REACHED_ROWS + y + 1), unsigned(lane)])
         for x in range(1, p.width - 1):
-            kind = int(w.seen[y * p.width + x]) & TYPE_MASK
+            kind = int(w.seen[unsigned(y * p.width + x)]) & TYPE_MASK
             if kind != EMPTY and kind != WALL and not (beside >> x) & 1:
                 return False
     return True

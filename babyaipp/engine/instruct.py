@@ -8,7 +8,7 @@ object with a location carries along; where something was that has been taken si
 
 from __future__ import annotations
 
-from babyaipp.engine.compile import device_function
+from babyaipp.engine.compile import device_function, unsigned
 from babyaipp.engine.rng import integers
 from babyaipp.engine.shared import to_minigrid
 from babyaipp.engine.state import (
@@ -118,7 +118,7 @@ def _count_matches(w, p, description, enough):
     without = description & ~(LOCATION_MASK << LOCATION_SHIFT)
     count = 0
     for cell in range(p.width * p.height):
-        if matches(without, int(w.seen[cell]), 0) and (location == NOWHERE or _is_located(w, p, cell, location)):
+        if matches(without, int(w.seen[unsigned(cell)]), 0) and (location == NOWHERE or _is_located(w, p, cell, location)):
             count += 1
             if count == enough:
                 break
@@ -129,9 +129,9 @@ def _count_matches(w, p, description, enough):
 def _clear_instruction(w):
     w.joint = ONE_PART
     for i in range(MAX_ACTIONS):
-        w.kinds[i] = NO_ACTION
-        w.descriptions[i, 0] = 0
-        w.descriptions[i, 1] = 0
+        w.kinds[unsigned(i)] = NO_ACTION
+        w.descriptions[unsigned(i), 0] = 0
+        w.descriptions[unsigned(i), 1] = 0
 
 
 @device_function
@@ -180,9 +180,9 @@ def _draw_sequence(w, p):
 def _draw_part(w, p, first, joined):
     """Draw one go-to action, or two if `joined`, from the action `first` on."""
     for i in range(first, first + 1 + joined):
-        w.kinds[i] = GOTO
-        w.descriptions[i, 0] = _draw_description(w, p, 4, False)
-        if int(w.descriptions[i, 0]) == _NONE_FOUND:
+        w.kinds[unsigned(i)] = GOTO
+        w.descriptions[unsigned(i), 0] = _draw_description(w, p, 4, False)
+        if int(w.descriptions[unsigned(i), 0]) == _NONE_FOUND:
             return False
     return True
 
@@ -208,13 +208,13 @@ def _draw_description(w, p, num_types, with_locations):
 def is_sound(w, p):
     """Whether no put-next is senseless: nothing matches both descriptions, nothing to move lies next to its goal."""
     for i in range(MAX_ACTIONS):
-        if int(w.kinds[i]) != PUT_NEXT:
+        if int(w.kinds[unsigned(i)]) != PUT_NEXT:
             continue
-        move = int(w.descriptions[i, 0])
-        fixed = int(w.descriptions[i, 1])
+        move = int(w.descriptions[unsigned(i), 0])
+        fixed = int(w.descriptions[unsigned(i), 1])
         for cell in range(p.width * p.height):
-            if matches(move, int(w.seen[cell]), 0) and (
-                matches(fixed, int(w.seen[cell]), 0) or _lies_next_to(w, p, cell, fixed)
+            if matches(move, int(w.seen[unsigned(cell)]), 0) and (
+                matches(fixed, int(w.seen[unsigned(cell)]), 0) or _lies_next_to(w, p, cell, fixed)
             ):
                 return False
     return True
@@ -225,7 +225,7 @@ def _lies_next_to(w, p, cell, description):
     """Whether something that a description speaks of is in one of the four cells beside one inside the outer wall."""
     for i in range(4):
         beside = cell + (1 if i == 0 else (-1 if i == 1 else (p.width if i == 2 else -p.width)))
-        if matches(description, int(w.seen[beside]), int(w.hidden[beside])):
+        if matches(description, int(w.seen[unsigned(beside)]), int(w.hidden[unsigned(beside)])):
             return True
     return False
 
@@ -236,13 +236,13 @@ def begin_instruction(w, p):
     slots = 0
     navigations = 0
     for i in range(MAX_ACTIONS):
-        kind = int(w.kinds[i])
+        kind = int(w.kinds[unsigned(i)])
         if kind == NO_ACTION:
             continue
         both = 2 if kind == PUT_NEXT else 1
         navigations += both
         for j in range(both):
-            description = int(w.descriptions[i, j])
+            description = int(w.descriptions[unsigned(i), unsigned(j)])
             if _count_matches(w, p, description, 2) > 1:
                 description |= PLURAL
             location = (description >> LOCATION_SHIFT) & LOCATION_MASK
@@ -250,10 +250,10 @@ def begin_instruction(w, p):
                 description |= slots << SLOT_SHIFT
                 without = description & THING_MASK
                 for cell in range(p.width * p.height):
-                    if matches(without, int(w.seen[cell]), 0) and _is_located(w, p, cell, location):
-                        w.hidden[cell] = int(w.hidden[cell]) | (1 << (LOCATED_SHIFT + slots))
+                    if matches(without, int(w.seen[unsigned(cell)]), 0) and _is_located(w, p, cell, location):
+                        w.hidden[unsigned(cell)] = int(w.hidden[unsigned(cell)]) | (1 << (LOCATED_SHIFT + slots))
                 slots += 1
-            w.descriptions[i, j] = description
+            w.descriptions[unsigned(i), unsigned(j)] = description
     w.max_steps = navigations * p.room_size * p.room_size * p.num_rows * p.num_cols
 
 
@@ -262,7 +262,7 @@ def gone_bits(w, seen, hidden):
     """Bit mask of the actions that go to a thing: what is left where it was, until the next drop."""
     bits = 0
     for i in range(MAX_ACTIONS):
-        if int(w.kinds[i]) == GOTO and matches(int(w.descriptions[i, 0]), seen, hidden):
+        if int(w.kinds[unsigned(i)]) == GOTO and matches(int(w.descriptions[unsigned(i), 0]), seen, hidden):
             bits |= 1 << i
     return bits
 
@@ -286,7 +286,7 @@ def _verify_part(w, p, first, action, carried_before, ahead):
     """Look at the actions of a part that are not done yet; whether all are done now."""
     done = True
     for i in range(first, first + PART_ACTIONS):
-        if int(w.kinds[i]) == NO_ACTION or (int(w.fulfilled) >> i) & 1:
+        if int(w.kinds[unsigned(i)]) == NO_ACTION or (int(w.fulfilled) >> i) & 1:
             continue
         if _verify_action(w, p, i, action, carried_before, ahead):
             w.fulfilled = int(w.fulfilled) | (1 << i)
@@ -298,10 +298,10 @@ def _verify_part(w, p, first, action, carried_before, ahead):
 
 @device_function
 def _verify_action(w, p, i, action, carried_before, ahead):
-    kind = int(w.kinds[i])
-    description = int(w.descriptions[i, 0])
-    seen = int(w.seen[ahead])
-    hidden = int(w.hidden[ahead])
+    kind = int(w.kinds[unsigned(i)])
+    description = int(w.descriptions[unsigned(i), 0])
+    seen = int(w.seen[unsigned(ahead)])
+    hidden = int(w.hidden[unsigned(ahead)])
     if kind == GOTO:
         if (seen & TYPE_MASK) == EMPTY or (seen & TYPE_MASK) == FLOOR:
             return (hidden >> i) & 1 == 1
@@ -316,7 +316,7 @@ def _verify_action(w, p, i, action, carried_before, ahead):
         return matches(description, int(w.carried), int(w.carried_hidden))
     if action != DROP or known_before == 0 or int(w.carried) != 0:
         return False
-    return matches(description, seen, hidden) and _lies_next_to(w, p, ahead, int(w.descriptions[i, 1]))
+    return matches(description, seen, hidden) and _lies_next_to(w, p, ahead, int(w.descriptions[unsigned(i), 1]))
 
 
 @device_function
@@ -324,7 +324,7 @@ def write_mission(w, p, out):
     """Write the instruction as word ids; `out`: (words,) int, filled up with padding."""
     at = 0
     for i in range(MAX_ACTIONS):
-        kind = int(w.kinds[i])
+        kind = int(w.kinds[unsigned(i)])
         if kind == NO_ACTION:
             continue
         if i == PART_ACTIONS:
@@ -334,11 +334,11 @@ def write_mission(w, p, out):
             at = _write(out, at, p.and_word)
         at = _write(out, at, p.verb_words[kind, 0])
         at = _write(out, at, p.verb_words[kind, 1])
-        at = _write_description(w, p, out, at, int(w.descriptions[i, 0]))
+        at = _write_description(w, p, out, at, int(w.descriptions[unsigned(i), 0]))
         if kind == PUT_NEXT:
             at = _write(out, at, p.next_to_words[0])
             at = _write(out, at, p.next_to_words[1])
-            at = _write_description(w, p, out, at, int(w.descriptions[i, 1]))
+            at = _write_description(w, p, out, at, int(w.descriptions[unsigned(i), 1]))
     for i in range(at, len(out)):
         out[i] = 0
 

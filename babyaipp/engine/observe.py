@@ -1,68 +1,156 @@
 """What an agent sees: Minigrid's view of 7 x 7 cells, with what walls and closed doors hide left out.
 
-Visibility is Minigrid's `process_vis`, one row of the view at a time, as masks of seven bits.
+Cells are handled seven at a time, as the bytes of one integer, and sets of cells as its bits: this is where most of
+the time of a step goes. What lies outside of the grid is never seen, since the outer cells are walls.
 """
 
 from __future__ import annotations
 
-from babyaipp.engine.compile import device_function
+from babyaipp.engine.compile import device_function, inlined_function, unsigned
 from babyaipp.engine.generate import direction_x, direction_y
-from babyaipp.engine.state import BOX, COLOR_MASK, COLOR_SHIFT, DOOR, EMPTY, FLOOR, KEY, STATE_SHIFT, TYPE_MASK, WALL, WALL_CELL
+from babyaipp.engine.state import (
+    BOX,
+    COLOR_MASK,
+    COLOR_SHIFT,
+    DOOR,
+    EMPTY,
+    FLOOR,
+    KEY,
+    STATE_SHIFT,
+    TYPE_MASK,
+)
 from babyaipp.engine.step import can_enter
 from babyaipp.tiles import DONE, DROP, FORWARD, LEFT, PICKUP, RIGHT, TOGGLE
 
 VIEW = 7
-_AGENT_COLUMN = VIEW // 2
-_ALL = (1 << VIEW) - 1
-_RIGHTMOST = 1 << (VIEW - 1)
+_AGENT_COLUMN, _AGENT_ROW = VIEW // 2, VIEW - 1
+_ROW = (1 << VIEW) - 1
+_BYTE = 0xFF
+_ONES = sum(1 << 8 * row for row in range(VIEW))  # the lowest bit of every byte
+CHANNELS = 3
+_COLUMN = VIEW * CHANNELS  # bytes of a column of the image
+IMAGE_BYTES = VIEW * _COLUMN
+# Two cells, in bytes 0 and 3, are spread to type, colour and state in bytes of their own.
+_TWO_CELLS = _BYTE | _BYTE << 8 * CHANNELS
+_ONE_SPREAD = TYPE_MASK | COLOR_MASK << 8 | 3 << 16
+_TWO_SPREAD = _ONE_SPREAD | _ONE_SPREAD << 8 * CHANNELS
+
+
+@inlined_function
+def _clamped(at, size):
+    return min(max(at, 0), size - 1)
+
+
+@inlined_function
+def _column(w, ahead, sign, size, stride, side):
+    """The cells of a column of the view, a byte each, the farthest first.
+
+    `ahead`: where the agent is along the direction that it looks in; `sign`: whether that grows; `size`: of the grid,
+    `stride`: between the numbers of its cells; `side`: what the column adds to them.
+    """
+    cells = 0
+    for row in range(VIEW):
+        at = _clamped(ahead + sign * (_AGENT_ROW - row), size) * stride
+        cells |= int(w.seen[unsigned(side + at)]) << (8 * row)
+    return cells
+
+
+@inlined_function
+def _see_through(cells):
+    """Which bytes are cells that can be seen through, as their lowest bits."""
+    wall = ~cells & (cells >> 1) & ~(cells >> 2)  # type 2
+    closed = (cells >> STATE_SHIFT) | (cells >> (STATE_SHIFT + 1))  # only doors have a state; open is 0
+    return ~(wall | closed) & _ONES
+
+
+@inlined_function
+def _visible(see_through):
+    """Minigrid's `process_vis`: which cells of the view are seen.
+
+    Sets of cells have a byte a row, the farthest first, and in it a bit a column.
+    """
+    lit = 1 << _AGENT_COLUMN
+    visible = 0
+    for distance in range(VIEW):
+        row = _AGENT_ROW - distance
+        through = (see_through >> (8 * row)) & _ROW
+        # To the right along cells that can be seen through, and one farther: as a carry runs through an addition.
+        lit |= (((lit & through) + through) ^ through) & _ROW
+        # To the left likewise, in steps of 1, 2 and 4.
+        spread = lit & through
+        spread |= through & (spread >> 1)
+        through_2 = through & (through >> 1)
+        spread |= through_2 & (spread >> 2)
+        spread |= through_2 & (through_2 >> 2) & (spread >> 4)
+        lit |= spread | (spread >> 1)
+        visible |= lit << (8 * row)
+        lit &= through
+        lit = (lit | (lit << 1) | (lit >> 1)) & _ROW
+    return visible
+
+
+@inlined_function
+def _write_column(image, at, cells, visible):
+    """Write type, colour and state of the cells of a column, 0 where they are not seen.
+
+    `visible`: the lowest bit of each byte.
+    """
+    cells &= (visible & _ONES) * _BYTE
+    for row in range(0, VIEW - 1, 2):
+        two = cells >> (8 * row)
+        two = (two | (two << 16)) & _TWO_CELLS
+        two = (two | (two << 5) | (two << 10)) & _TWO_SPREAD
+        for i in range(2 * CHANNELS):
+            image[unsigned(at + CHANNELS * row + i)] = (two >> (8 * i)) & _BYTE
+    cell = cells >> (8 * _AGENT_ROW)
+    cell = (cell | (cell << 5) | (cell << 10)) & _ONE_SPREAD
+    for i in range(CHANNELS):
+        image[unsigned(at + CHANNELS * _AGENT_ROW + i)] = (cell >> (8 * i)) & _BYTE
 
 
 @device_function
-def observe(w, p, image):
-    """Write the agent's view; `image`: (7, 7, 3) uint8, by column and row."""
+def observe(w, p, image, at):
+    """Write the agent's view; `image`: flat uint8, of which 7 x 7 x 3 from `at` on are column, row and channel."""
     direction = int(w.agent_dir)
-    ahead_x = direction_x(direction)
-    ahead_y = direction_y(direction)
-    right_x = -ahead_y
-    right_y = ahead_x
-    agent_x = int(w.agent_x)
-    agent_y = int(w.agent_y)
-    visible = 1 << _AGENT_COLUMN
-    for distance in range(VIEW):
-        row = VIEW - 1 - distance
-        x = agent_x + distance * ahead_x - _AGENT_COLUMN * right_x
-        y = agent_y + distance * ahead_y - _AGENT_COLUMN * right_y
-        see_through = 0
-        cells = 0
-        for column in range(VIEW):
-            cell = WALL_CELL
-            if 0 <= x < p.width and 0 <= y < p.height:
-                cell = int(w.seen[y * p.width + x])
-            cells |= cell << (8 * column)
-            # Only doors have a state, and only an open one, 0, can be seen through.
-            if (cell & TYPE_MASK) != WALL and cell >> STATE_SHIFT == 0:
-                see_through |= 1 << column
-            x += right_x
-            y += right_y
-        # To the right as far as it can be seen, and from there to the next row; then to the left.
-        for _ in range(VIEW - 1):
-            visible |= ((visible & see_through) << 1) & _ALL
-        lit = visible & see_through & ~_RIGHTMOST
-        next_visible = lit | (lit << 1)
-        for _ in range(VIEW - 1):
-            visible |= (visible & see_through) >> 1
-        lit = visible & see_through & ~1
-        next_visible |= lit | (lit >> 1)
-        if distance == 0:
-            carried = int(w.carried)
-            cells &= ~(0xFF << (8 * _AGENT_COLUMN))
-            cells |= (carried if carried else EMPTY) << (8 * _AGENT_COLUMN)
-        for column in range(VIEW):
-            cell = ((cells >> (8 * column)) & 0xFF) if (visible >> column) & 1 else 0
-            image[column, row, 0] = cell & TYPE_MASK
-            image[column, row, 1] = (cell >> COLOR_SHIFT) & COLOR_MASK
-            image[column, row, 2] = cell >> STATE_SHIFT
-        visible = next_visible
+    sign = 1 if direction < 2 else -1
+    if direction & 1:  # down or up
+        ahead, size, stride = int(w.agent_y), int(p.height), int(p.width)
+        side, side_size, side_stride, side_sign = int(w.agent_x), int(p.width), 1, -sign
+    else:
+        ahead, size, stride = int(w.agent_x), int(p.width), 1
+        side, side_size, side_stride, side_sign = int(w.agent_y), int(p.height), int(p.width), sign
+    side_0 = _clamped(side - 3 * side_sign, side_size) * side_stride
+    side_1 = _clamped(side - 2 * side_sign, side_size) * side_stride
+    side_2 = _clamped(side - side_sign, side_size) * side_stride
+    side_3 = side * side_stride
+    side_4 = _clamped(side + side_sign, side_size) * side_stride
+    side_5 = _clamped(side + 2 * side_sign, side_size) * side_stride
+    side_6 = _clamped(side + 3 * side_sign, side_size) * side_stride
+    cells_0 = _column(w, ahead, sign, size, stride, side_0)
+    cells_1 = _column(w, ahead, sign, size, stride, side_1)
+    cells_2 = _column(w, ahead, sign, size, stride, side_2)
+    cells_3 = _column(w, ahead, sign, size, stride, side_3)
+    cells_4 = _column(w, ahead, sign, size, stride, side_4)
+    cells_5 = _column(w, ahead, sign, size, stride, side_5)
+    cells_6 = _column(w, ahead, sign, size, stride, side_6)
+    see_through = _see_through(cells_0)
+    see_through |= _see_through(cells_1) << 1
+    see_through |= _see_through(cells_2) << 2
+    see_through |= _see_through(cells_3) << 3
+    see_through |= _see_through(cells_4) << 4
+    see_through |= _see_through(cells_5) << 5
+    see_through |= _see_through(cells_6) << 6
+    visible = _visible(see_through)
+    carried = int(w.carried)
+    cells_3 &= ~(_BYTE << (8 * _AGENT_ROW))
+    cells_3 |= (carried if carried else EMPTY) << (8 * _AGENT_ROW)
+    _write_column(image, at, cells_0, visible)
+    _write_column(image, at + _COLUMN, cells_1, visible >> 1)
+    _write_column(image, at + 2 * _COLUMN, cells_2, visible >> 2)
+    _write_column(image, at + 3 * _COLUMN, cells_3, visible >> 3)
+    _write_column(image, at + 4 * _COLUMN, cells_4, visible >> 4)
+    _write_column(image, at + 5 * _COLUMN, cells_5, visible >> 5)
+    _write_column(image, at + 6 * _COLUMN, cells_6, visible >> 6)
 
 
 @device_function

@@ -70,13 +70,11 @@ def integers(w, low, high):
     count = np.uint64(high - low)
     if count == _ONE:
         return low
-    product = next_32(w) * count
-    left = product & _LOW_32
-    if left < count:
-        threshold = (_TWO_32 - count) % count
-        while left < threshold:
-            product = next_32(w) * count
-            left = product & _LOW_32
+    while True:
+        product = next_32(w) * count
+        left = product & _LOW_32
+        if left >= count or left >= (_TWO_32 - count) % count:
+            break
     return low + np.int64(product >> _HALF)
 
 

@@ -6,7 +6,7 @@ Nothing is written again here but how to look at a cell.
 from __future__ import annotations
 
 from babyaipp import bits, floors, texts, tiles
-from babyaipp.engine.compile import device_function, rebound
+from babyaipp.engine.compile import device_function, inlined_function, rebound, unsigned
 from babyaipp.engine.rng import integers, uniform
 from babyaipp.engine.state import (
     COLOR_SHIFT,
@@ -25,13 +25,13 @@ _TO_MINIGRID = sum(MINIGRID_COLORS.index(color) << 3 * i for i, color in enumera
 _FROM_MINIGRID = sum(tiles.COLORS.index(color) << 3 * i for i, color in enumerate(MINIGRID_COLORS))
 
 
-@device_function
+@inlined_function
 def to_minigrid(color):
     """Minigrid's number of a colour of `tiles.COLORS`."""
     return (_TO_MINIGRID >> (3 * color)) & 7
 
 
-@device_function
+@inlined_function
 def from_minigrid(color):
     """Number in `tiles.COLORS` of a colour of Minigrid's."""
     return (_FROM_MINIGRID >> (3 * color)) & 7
@@ -41,7 +41,7 @@ def from_minigrid(color):
 def _cell_at(grid, x, y):
     """As `floors.cell_at`; `grid`: world and parameters."""
     w, p = grid
-    kind = int(w.seen[y * p.width + x]) & TYPE_MASK
+    kind = int(w.seen[unsigned(y * p.width + x)]) & TYPE_MASK
     if kind == EMPTY or kind == FLOOR:
         return _TILE_EMPTY
     return _TILE_DOOR if kind == DOOR else _TILE_OCCUPIED
@@ -50,14 +50,14 @@ def _cell_at(grid, x, y):
 @device_function
 def _tile_at(grid, x, y):
     w, p = grid
-    seen = int(w.seen[y * p.width + x])
+    seen = int(w.seen[unsigned(y * p.width + x)])
     return from_minigrid(seen >> COLOR_SHIFT) if (seen & TYPE_MASK) == FLOOR else _NO_TILE
 
 
 @device_function
 def _lay_tile(grid, x, y, color):
     w, p = grid
-    w.seen[y * p.width + x] = FLOOR | (to_minigrid(color) << COLOR_SHIFT)
+    w.seen[unsigned(y * p.width + x)] = FLOOR | (to_minigrid(color) << COLOR_SHIFT)
 
 
 _NAMES = (

@@ -6,7 +6,7 @@ What the tiles do is asked of `tiles.py`; what actions do is Minigrid's. The ord
 
 from __future__ import annotations
 
-from babyaipp.engine.compile import device_function
+from babyaipp.engine.compile import device_function, inlined_function, unsigned
 from babyaipp.engine.generate import direction_x, direction_y, generate
 from babyaipp.engine.instruct import begin_instruction, gone_bits, verify
 from babyaipp.engine.rng import integers
@@ -98,20 +98,20 @@ def begin(w, p, how, rules, scratch, lane):
     w.ended = False
 
 
-@device_function
+@inlined_function
 def can_enter(seen):
     """Whether the agent can go to a cell: empty, a tile, an open door."""
     kind = seen & TYPE_MASK
     return kind == EMPTY or kind == FLOOR or (kind == DOOR and seen >> STATE_SHIFT == 0)
 
 
-@device_function
+@inlined_function
 def _color_of(seen):
     """Colour of the tile that an agent in such a cell stands on, or `NONE`."""
     return from_minigrid(seen >> COLOR_SHIFT) if seen & TYPE_MASK == FLOOR else NONE
 
 
-@device_function
+@inlined_function
 def _bare(tile):
     """What is seen where nothing lies; `tile`: one more than its colour by Minigrid's number, or 0."""
     return FLOOR | ((tile - 1) << COLOR_SHIFT) if tile else EMPTY
@@ -120,11 +120,11 @@ def _bare(tile):
 @device_function
 def _take(w, cell):
     """Remove the object of a cell from the grid."""
-    seen = int(w.seen[cell])
-    hidden = int(w.hidden[cell])
+    seen = int(w.seen[unsigned(cell)])
+    hidden = int(w.hidden[unsigned(cell)])
     bits = gone_bits(w, seen, hidden)
-    w.seen[cell] = _bare(hidden & TILE_MASK)
-    w.hidden[cell] = bits
+    w.seen[unsigned(cell)] = _bare(hidden & TILE_MASK)
+    w.hidden[unsigned(cell)] = bits
     if bits:
         w.gone = True
 
@@ -134,16 +134,16 @@ def _drop(w, p, cell):
     """What Minigrid does on a drop, successful or not: look anew where everything is; and drop what is carried."""
     if w.gone:
         for i in range(p.width * p.height):
-            kind = int(w.seen[i]) & TYPE_MASK
+            kind = int(w.seen[unsigned(i)]) & TYPE_MASK
             if kind == EMPTY or kind == FLOOR:
-                w.hidden[i] = 0
+                w.hidden[unsigned(i)] = 0
         w.gone = False
-    seen = int(w.seen[cell])
+    seen = int(w.seen[unsigned(cell)])
     kind = seen & TYPE_MASK
     if int(w.carried) != 0 and (kind == EMPTY or kind == FLOOR):
         tile = (seen >> COLOR_SHIFT) + 1 if kind == FLOOR else 0
-        w.seen[cell] = w.carried
-        w.hidden[cell] = int(w.carried_hidden) | tile
+        w.seen[unsigned(cell)] = w.carried
+        w.hidden[unsigned(cell)] = int(w.carried_hidden) | tile
         w.carried = 0
         w.carried_hidden = 0
 
@@ -151,7 +151,7 @@ def _drop(w, p, cell):
 @device_function
 def _toggle(w, cell):
     """Open a box or a door, close a door, unlock one if its key is carried."""
-    seen = int(w.seen[cell])
+    seen = int(w.seen[unsigned(cell)])
     kind = seen & TYPE_MASK
     if kind == BOX:
         _take(w, cell)
@@ -160,11 +160,11 @@ def _toggle(w, cell):
         if state == DOOR_LOCKED:
             key = KEY | (seen & (COLOR_MASK << COLOR_SHIFT))
             if int(w.carried) == key:
-                w.seen[cell] = seen & _OPENED
+                w.seen[unsigned(cell)] = seen & _OPENED
         elif state == DOOR_CLOSED:
-            w.seen[cell] = seen & _OPENED
+            w.seen[unsigned(cell)] = seen & _OPENED
         else:
-            w.seen[cell] = seen | (DOOR_CLOSED << STATE_SHIFT)
+            w.seen[unsigned(cell)] = seen | (DOOR_CLOSED << STATE_SHIFT)
 
 
 @device_function
@@ -173,11 +173,11 @@ def step(w, p, action):
     x = int(w.agent_x)
     y = int(w.agent_y)
     direction = int(w.agent_dir)
-    color = _color_of(int(w.seen[y * p.width + x]))
+    color = _color_of(int(w.seen[unsigned(y * p.width + x)]))
     prop = NONE
     if color != NONE:
-        prop = int(w.rules[color])
-        if falls(prop, int(w.color_steps)) and can_enter(int(w.seen[(y + 1) * p.width + x])):
+        prop = int(w.rules[unsigned(color)])
+        if falls(prop, int(w.color_steps)) and can_enter(int(w.seen[unsigned((y + 1) * p.width + x)])):
             y += 1
         if turns_around(prop, action):
             direction = (direction + 2) & 3
@@ -187,9 +187,9 @@ def step(w, p, action):
     w.steps = int(w.steps) + 1
 
     ahead = (y + direction_y(direction)) * p.width + x + direction_x(direction)
-    seen = int(w.seen[ahead])
+    seen = int(w.seen[unsigned(ahead)])
     kind = seen & TYPE_MASK
-    if kind >= _HOLDS_OBJECT and int(w.hidden[ahead]) & TILE_MASK:
+    if kind >= _HOLDS_OBJECT and int(w.hidden[unsigned(ahead)]) & TILE_MASK:
         action = action_on_held(action)
     carried_before = int(w.carried)
     moved = False
@@ -205,7 +205,7 @@ def step(w, p, action):
     elif action == PICKUP:
         if kind >= _HOLDS_OBJECT and carried_before == 0:
             w.carried = seen
-            w.carried_hidden = int(w.hidden[ahead]) & ~TILE_MASK
+            w.carried_hidden = int(w.hidden[unsigned(ahead)]) & ~TILE_MASK
             _take(w, ahead)
     elif action == DROP:
         _drop(w, p, ahead)
@@ -215,13 +215,13 @@ def step(w, p, action):
     w.agent_y = y
     w.agent_dir = direction
 
-    color_after = _color_of(int(w.seen[y * p.width + x]))
+    color_after = _color_of(int(w.seen[unsigned(y * p.width + x)]))
     w.cell_steps = next_cell_steps(int(w.cell_steps), moved)
     w.color_steps = next_color_steps(int(w.color_steps), color, color_after)
     ahead = (y + direction_y(direction)) * p.width + x + direction_x(direction)
     fulfilled = verify(w, p, action, carried_before, ahead)
     if color_after != NONE:
-        prop = int(w.rules[color_after])
+        prop = int(w.rules[unsigned(color_after)])
         if is_deadly(prop):
             return FIRST_DEADLY + prop
     if fulfilled:
