@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow format install clean
+.PHONY: demo test test-slow parity format install clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -26,6 +26,10 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 -m slow
+
+# The engine against the reference, on all of the plan: about an hour on two cores.
+parity: $(INSTALLED)
+	$(BIN)/python tests/parity.py --workers 2
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -8,6 +8,9 @@ from babyaipp.levels import LEVELS
 def register_envs() -> None:
     """Register all ids that are not registered yet.
 
+    `gymnasium.make` gives the reference environment, `gymnasium.make_vec` the engine unless another
+    `vectorization_mode` is asked for.
+
     Called when `babyaipp` is imported, and by the `gymnasium.envs` entry point where Gymnasium loads plugins.
     """
     from gymnasium.envs.registration import register, registry
@@ -19,5 +22,6 @@ def register_envs() -> None:
                 register(
                     env_id,
                     entry_point="babyaipp.reference.env:make",
+                    vector_entry_point="babyaipp.engine.vector:make_vec",
                     kwargs={"level": level.name, "split": split},
                 )

@@ -18,11 +18,31 @@ from typing import Any
 import numba
 import numpy as np
 
-device_function = numba.njit(error_model="numpy")
-"""Marks a function that kernels call: compiled into each of them, for the CPU and for CUDA."""
+_DEVICE_OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
-inlined_function = numba.njit(error_model="numpy", inline="always")
-"""Marks one that is copied to where it is called, so that what is constant there is so inside, too."""
+
+def device_function(function: Callable[..., Any]) -> Any:
+    """Marks a function that kernels call: compiled into each of them, for the CPU and for CUDA.
+
+    Python cannot call it, unless compiling is disabled.
+    """
+    return _once_a_type(numba.njit(**_DEVICE_OPTIONS)(function))
+
+
+def inlined_function(function: Callable[..., Any]) -> Any:
+    """Marks one that is copied to where it is called, so that what is constant there is so inside, too."""
+    return numba.njit(inline="always", **_DEVICE_OPTIONS)(function)
+
+
+def _once_a_type(dispatcher: Any) -> Any:
+    """Compile a function once for all constants of a type, not, as Numba does, for each of them anew."""
+    if not numba.config.DISABLE_JIT:
+        get_call_template = dispatcher.get_call_template
+        dispatcher.get_call_template = lambda args, kws: get_call_template(
+            tuple(numba.types.unliteral(arg) for arg in args), kws
+        )
+    return dispatcher
+
 
 unsigned = np.uint64
 """Marks an index that is not negative, which spares the code for negative ones."""
@@ -82,7 +102,7 @@ def compile_kernel(kernel: Any, arguments: tuple[Any, ...]) -> None:
     if signature in kernel.signatures:
         return
     folder = cache_folder()
-    if not any(folder.glob(f"*{kernel.__name__}*.nbc")):
+    if not any(folder.rglob(f"*{kernel.__name__}*.nbc")):
         print("babyaipp: compiling the engine, once on this machine; takes some 20 seconds ...", file=sys.stderr, flush=True)
     with configured(LOOP_VECTORIZE=0):
         kernel.compile(signature)

@@ -16,6 +16,7 @@ from babyaipp.engine.state import (
     EMPTY,
     FLOOR,
     KEY,
+    STATE_MASK,
     STATE_SHIFT,
     TYPE_MASK,
 )
@@ -30,10 +31,10 @@ _ONES = sum(1 << 8 * row for row in range(VIEW))  # the lowest bit of every byte
 CHANNELS = 3
 _COLUMN = VIEW * CHANNELS  # bytes of a column of the image
 IMAGE_BYTES = VIEW * _COLUMN
-# Two cells, in bytes 0 and 3, are spread to type, colour and state in bytes of their own.
-_TWO_CELLS = _BYTE | _BYTE << 8 * CHANNELS
-_ONE_SPREAD = TYPE_MASK | COLOR_MASK << 8 | 3 << 16
-_TWO_SPREAD = _ONE_SPREAD | _ONE_SPREAD << 8 * CHANNELS
+# Type, colour and state of two cells, three bytes each.
+_TWO = 1 | 1 << (8 * CHANNELS)
+_TWO_TYPES, _TWO_COLORS, _TWO_STATES = TYPE_MASK * _TWO, COLOR_MASK * _TWO << 8, STATE_MASK * _TWO << 16
+_COLOR_TO_BYTE, _STATE_TO_BYTE = 8 - COLOR_SHIFT, 16 - STATE_SHIFT
 
 
 @inlined_function
@@ -96,16 +97,15 @@ def _write_column(image, at, cells, visible):
     `visible`: the lowest bit of each byte.
     """
     cells &= (visible & _ONES) * _BYTE
-    for row in range(0, VIEW - 1, 2):
-        two = cells >> (8 * row)
-        two = (two | (two << 16)) & _TWO_CELLS
-        two = (two | (two << 5) | (two << 10)) & _TWO_SPREAD
-        for i in range(2 * CHANNELS):
+    for row in range(0, VIEW, 2):
+        first = (cells >> (8 * row)) & _BYTE
+        second = (cells >> (8 * row + 8)) & _BYTE
+        two = first | second << (8 * CHANNELS)
+        two = (
+            (two & _TWO_TYPES) | ((two << _COLOR_TO_BYTE) & _TWO_COLORS) | ((two << _STATE_TO_BYTE) & _TWO_STATES)
+        )
+        for i in range(2 * CHANNELS if row + 1 < VIEW else CHANNELS):
             image[unsigned(at + CHANNELS * row + i)] = (two >> (8 * i)) & _BYTE
-    cell = cells >> (8 * _AGENT_ROW)
-    cell = (cell | (cell << 5) | (cell << 10)) & _ONE_SPREAD
-    for i in range(CHANNELS):
-        image[unsigned(at + CHANNELS * _AGENT_ROW + i)] = (cell >> (8 * i)) & _BYTE
 
 
 @device_function

@@ -31,7 +31,7 @@ MINIGRID_COLORS: tuple[str, ...] = ("red", "green", "blue", "purple", "yellow", 
 """Colours in the order in which Minigrid numbers them: bits 3 to 5 of `seen`."""
 
 # States of doors in Minigrid's encoding, from bit 6 of `seen`.
-STATE_SHIFT = 6
+STATE_SHIFT, STATE_MASK = 6, 3
 DOOR_OPEN, DOOR_CLOSED, DOOR_LOCKED = range(3)
 
 COLOR_SHIFT = 3
