@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", "docs/environments.md"]
+DOCUMENTS = ["README.md", "docs/environments.md", "docs/engine.md", "docs/performance.md"]
 PROGRAMS = [
     (document, number, program)
     for document in DOCUMENTS

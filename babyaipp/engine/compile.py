@@ -18,7 +18,12 @@ from typing import Any
 import numba
 import numpy as np
 
-_DEVICE_OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_DEVICE_OPTIONS: dict[str, Any] = {
+    "error_model": "numpy",
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "_nrt": False,
+}
 
 
 def device_function(function: Callable[..., Any]) -> Any:
@@ -48,10 +53,16 @@ unsigned = np.uint64
 """Marks an index that is not negative, which spares the code for negative ones."""
 
 _PACKAGE = Path(__file__).parents[1]
-_SHARED_SOURCES = ("bits.py", "floors.py", "levels.py", "texts.py", "tiles.py")
+_COMPILED_SOURCES = (
+    *("bits.py", "floors.py", "levels.py", "texts.py", "tiles.py", "engine/compile.py", "engine/cpu.py"),
+    *("engine/cuda_kernels.py", "engine/drive.py", "engine/generate.py", "engine/instruct.py", "engine/observe.py"),
+    *("engine/rng.py", "engine/shared.py", "engine/state.py", "engine/step.py"),
+)
 
 
-def rebound(modules: tuple[types.ModuleType, ...], names: tuple[str, ...], replaced: Mapping[str, Any]) -> dict[str, Any]:
+def rebound(
+    modules: tuple[types.ModuleType, ...], names: tuple[str, ...], replaced: Mapping[str, Any]
+) -> dict[str, Any]:
     """Compiled copies of functions of modules that are plain Python, calling each other and what is put in place.
 
     Args:
@@ -75,10 +86,9 @@ def cache_folder() -> Path:
     Numba looks for a changed kernel only in the kernel's own file; so the folder is named by a hash of all files
     that end up in it.
     """
-    sources = [_PACKAGE / name for name in _SHARED_SOURCES] + sorted((_PACKAGE / "engine").glob("*.py"))
     digest = hashlib.sha256()
-    for path in sources:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for name in _COMPILED_SOURCES:
+        digest.update(name.encode() + b"\0" + (_PACKAGE / name).read_bytes() + b"\0")
     base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "babyaipp" / f"engine-{digest.hexdigest()[:16]}"
 
@@ -103,7 +113,11 @@ def compile_kernel(kernel: Any, arguments: tuple[Any, ...]) -> None:
         return
     folder = cache_folder()
     if not any(folder.rglob(f"*{kernel.__name__}*.nbc")):
-        print("babyaipp: compiling the engine, once on this machine; takes some 20 seconds ...", file=sys.stderr, flush=True)
+        print(
+            "babyaipp: compiling the engine, once on this machine; takes some 20 seconds ...",
+            file=sys.stderr,
+            flush=True,
+        )
     with configured(LOOP_VECTORIZE=0):
         kernel.compile(signature)
 

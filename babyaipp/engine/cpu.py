@@ -195,12 +195,15 @@ class Driver:
 
     def write_texts(self) -> None:
         """Write the texts and the rules of all worlds anew, after `worlds` was assigned."""
-        with np.errstate(over="ignore"):
-            _write_texts(self._records, self._parameters, self._mission, self._description, self._rules)
+        arguments = (self._records, self._parameters, self._mission, self._description, self._rules)
+        compile_kernel(_write_texts, arguments)
+        _write_texts(*arguments)
 
     def action_mask(self, out: np.ndarray) -> None:
         """Write which actions may do something; `out`: (n, 7) int8."""
-        _write_action_masks(self._records, self._parameters, out)
+        arguments = (self._records, self._parameters, out)
+        compile_kernel(_write_action_masks, arguments)
+        _write_action_masks(*arguments)
 
     def close(self) -> None:
         """End the threads."""

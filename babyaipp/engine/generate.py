@@ -349,7 +349,9 @@ def _all_reachable(w, p, scratch, lane):
         scratch[unsigned(OPEN_ROWS + y), unsigned(lane)] = open_cells
         scratch[unsigned(REACHED_ROWS + y), unsigned(lane)] = 0
     y = int(w.agent_y)
-    scratch[unsigned(REACHED_ROWS + y), unsigned(lane)] = _spread(1 << int(w.agent_x), int(scratch[unsigned(OPEN_ROWS + y), unsigned(lane)]))
+    scratch[unsigned(REACHED_ROWS + y), unsigned(lane)] = _spread(
+        1 << int(w.agent_x), int(scratch[unsigned(OPEN_ROWS + y), unsigned(lane)])
+    )
     changed = True
     while changed:
         changed = False
@@ -367,7 +369,9 @@ def _all_reachable(w, p, scratch, lane):
     for y in range(1, p.height - 1):
         here = int(scratch[unsigned(REACHED_ROWS + y), unsigned(lane)])
         beside = here | (here << 1) | (here >> 1)
-        beside |= int(scratch[unsigned(REACHED_ROWS + y - 1), unsigned(lane)]) | int(scratch[unsigned(REACHED_ROWS + y + 1), unsigned(lane)])
+        beside |= int(scratch[unsigned(REACHED_ROWS + y - 1), unsigned(lane)]) | int(
+            scratch[unsigned(REACHED_ROWS + y + 1), unsigned(lane)]
+        )
         for x in range(1, p.width - 1):
             kind = int(w.seen[unsigned(y * p.width + x)]) & TYPE_MASK
             if kind != EMPTY and kind != WALL and not (beside >> x) & 1:

@@ -118,7 +118,9 @@ def _count_matches(w, p, description, enough):
     without = description & ~(LOCATION_MASK << LOCATION_SHIFT)
     count = 0
     for cell in range(p.width * p.height):
-        if matches(without, int(w.seen[unsigned(cell)]), 0) and (location == NOWHERE or _is_located(w, p, cell, location)):
+        if matches(without, int(w.seen[unsigned(cell)]), 0) and (
+            location == NOWHERE or _is_located(w, p, cell, location)
+        ):
             count += 1
             if count == enough:
                 break

@@ -101,9 +101,7 @@ def _write_column(image, at, cells, visible):
         first = (cells >> (8 * row)) & _BYTE
         second = (cells >> (8 * row + 8)) & _BYTE
         two = first | second << (8 * CHANNELS)
-        two = (
-            (two & _TWO_TYPES) | ((two << _COLOR_TO_BYTE) & _TWO_COLORS) | ((two << _STATE_TO_BYTE) & _TWO_STATES)
-        )
+        two = (two & _TWO_TYPES) | ((two << _COLOR_TO_BYTE) & _TWO_COLORS) | ((two << _STATE_TO_BYTE) & _TWO_STATES)
         for i in range(2 * CHANNELS if row + 1 < VIEW else CHANNELS):
             image[unsigned(at + CHANNELS * row + i)] = (two >> (8 * i)) & _BYTE
 

@@ -10,6 +10,8 @@ and 7 state of a door. `hidden` is the rest, see below.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from babyaipp.instructions import ACTION_KINDS, LOCATIONS, SEQUENCE_KINDS, max_words
@@ -208,9 +210,9 @@ def parameters(
     return record
 
 
-def property_mask(names: object) -> int:
+def property_mask(names: Iterable[str]) -> int:
     """Bit mask of properties."""
-    return sum(1 << PROPERTIES.index(name) for name in set(names))  # type: ignore[call-overload]
+    return sum(1 << PROPERTIES.index(name) for name in set(names))
 
 
 def description_shape(level: Level) -> tuple[int, int]:

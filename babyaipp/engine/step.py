@@ -71,9 +71,7 @@ def begin(w, p, how, rules, scratch, lane):
         if how == RESET_WITH_RULES:
             for color in range(len(w.rules)):
                 w.rules[color] = rules[color]
-        place_floors(
-            w, (w, p), int(w.agent_x), int(w.agent_y), p.room_size, p.num_cols, p.num_rows, w.rules, p.hazards
-        )
+        place_floors(w, (w, p), int(w.agent_x), int(w.agent_y), p.room_size, p.num_cols, p.num_rows, w.rules, p.hazards)
         if p.max_steps > 0:
             w.max_steps = p.max_steps
     text_seed = integers(w, 0, TEXT_SEEDS)
