@@ -34,7 +34,7 @@ def uniform(rng):
 
 
 def cell_at(grid, x, y):
-    """`EMPTY`, `DOOR` or `OCCUPIED`, whether or not a tile lies there; `grid`: (2, width, height) int, this and the tiles."""
+    """`EMPTY`, `DOOR` or `OCCUPIED`, also where a tile lies; `grid`: (2, width, height) int, this and the tiles."""
     return grid[0, x, y]
 
 
@@ -149,7 +149,7 @@ def find_cell(rng, grid, agent_x, agent_y, left, top, room_size, height):
 
 
 def hazard_load(grid, hazardous, x, y):
-    """Tiles of the colours in the bit mask, plus twice the doors, among the 8 neighbours of a cell inside the outer wall."""
+    """Tiles of the colours in the mask, plus twice the doors, among the 8 neighbours of a cell in a room."""
     load = 0
     for i in range(x - 1, x + 2):
         for j in range(y - 1, y + 2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import numba
@@ -159,9 +160,7 @@ class Driver:
         self._rules = np.zeros((num_envs, len(COLORS)), np.int8)
         bounds = np.linspace(0, num_envs, num_threads + 1).astype(int).tolist()
         self._ranges = [
-            (np.zeros((SCRATCH, 1), np.int32), start, stop)
-            for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
-            if stop > start
+            (np.zeros((SCRATCH, 1), np.int32), start, stop) for start, stop in pairwise(bounds) if stop > start
         ]
         self._pool = ThreadPoolExecutor(len(self._ranges) - 1) if len(self._ranges) > 1 else None
         example = Outputs.empty(num_envs, mission_words, sentences)

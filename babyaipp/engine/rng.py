@@ -66,7 +66,7 @@ def next_32(w):
 
 @device_function
 def integers(w, low, high):
-    """A uniform integer in [low, high), as `Generator.integers`; high - low below 2**32. A range of one draws nothing."""
+    """A uniform integer in [low, high), as `Generator.integers`; a range below 2**32, and one of one draws nothing."""
     count = np.uint64(high - low)
     if count == _ONE:
         return low

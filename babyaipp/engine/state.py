@@ -19,8 +19,8 @@ from babyaipp.levels import LEVELS, OBJECT_TYPES, Level, get_split
 from babyaipp.texts import (
     SENTENCE_ORDERS,
     SENTENCE_WORDS,
-    TextCondition,
     WORD_IDS,
+    TextCondition,
     encode,
 )
 from babyaipp.tiles import COLORS, HAZARD_CLASSES, PROPERTIES, TILES
