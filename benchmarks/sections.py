@@ -39,6 +39,7 @@ class Effort:
     ends_steps: int
     """Steps of a batch over which ends of episodes are counted."""
     threads_num_envs: int
+    batch_sizes: tuple[int, ...]
     latency_calls: int
     warm_starts: int
     peer_seconds: float
@@ -51,6 +52,7 @@ FULL = Effort(
     seconds=0.4,
     ends_steps=512,
     threads_num_envs=8192,
+    batch_sizes=(1, 16, 128, 1024, 8192, 65536),
     latency_calls=20_000,
     warm_starts=5,
     peer_seconds=10.0,
@@ -61,6 +63,7 @@ QUICK = Effort(
     seconds=0.01,
     ends_steps=8,
     threads_num_envs=64,
+    batch_sizes=(1, 4),
     latency_calls=50,
     warm_starts=1,
     peer_seconds=0.5,
@@ -84,8 +87,11 @@ def speed(level: str, num_envs: int, effort: Effort) -> dict[str, Any]:
         effort.rounds,
         effort.seconds / 2,
     )
+    # Of processor time, so that the parts add up also on a machine that does other things.
     nanoseconds = {
-        name: _NANOSECONDS / rates(each)["median"] for name, each in (samples | parts).items() if name != "reference"
+        name: _NANOSECONDS / rates(each)["per_processor_second"]
+        for name, each in (samples | parts).items()
+        if name != "reference"
     }
     return {
         "level": level,
@@ -108,6 +114,17 @@ def speed(level: str, num_envs: int, effort: Effort) -> dict[str, Any]:
         },
         "load_average": load_average(),
     }
+
+
+def batches(level: str, effort: Effort) -> list[dict[str, Any]]:
+    """Nanoseconds of processor time a step, of the engine and of its kernel, by size of the batch."""
+    rows = []
+    for num_envs in effort.batch_sizes:
+        engine, kernel = EngineSteps(level, num_envs, effort.spread), KernelCalls(level, num_envs, effort.spread)
+        samples = in_turns({"engine": engine, "kernel": kernel.step}, effort.rounds, effort.seconds / 2)
+        found = {name: _NANOSECONDS / rates(each)["per_processor_second"] for name, each in samples.items()}
+        rows.append({"level": level, "num_envs": num_envs, "record_bytes": num_envs * WORLD.itemsize} | found)
+    return rows
 
 
 def threads(level: str, effort: Effort) -> dict[str, Any]:

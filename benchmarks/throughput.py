@@ -20,7 +20,7 @@ from benchmarks import peers, sections
 from benchmarks.measurement import DISTURBED, count_text, load_average, machine, table
 
 _ALL = "all"
-SECTIONS = ("speed", "threads", "latency", "memory", "start")
+SECTIONS = ("speed", "batches", "threads", "latency", "memory", "start")
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,10 @@ def measure(config: ThroughputConfig, tell: Callable[[str], None] = print) -> di
             _progress(f"speed of {name}")
             report["speed"].append(sections.speed(name, config.num_envs, effort))
         tell("\n" + speed_table(report["speed"]) + "\n\n" + cost_table(report["speed"]))
+    if "batches" in config.sections:
+        _progress("sizes of the batch")
+        report["batches"] = sections.batches(config.level_names[0], effort)
+        tell("\n" + batch_table(report["batches"]))
     if "threads" in config.sections:
         _progress("threads")
         report["threads"] = sections.threads(config.level_names[0], effort)
@@ -146,7 +150,17 @@ def cost_table(rows: Sequence[dict[str, Any]]) -> str:
                 f"{1 / row['ends_a_step']:.0f}" if row["ends_a_step"] else "",
             )
         )
-    return "Nanoseconds a step by part:\n\n" + table(header, lines)
+    return "Nanoseconds of processor time a step by part:\n\n" + table(header, lines)
+
+
+def batch_table(rows: Sequence[dict[str, Any]]) -> str:
+    """What a step costs by the size of the batch."""
+    lines = [
+        (f"{row['num_envs']:,}", f"{row['record_bytes'] / 1024:,.0f}", f"{row['engine']:.0f}", f"{row['kernel']:.0f}")
+        for row in rows
+    ]
+    title = f"Nanoseconds of processor time a step by size of the batch, {rows[0]['level']}:\n\n"
+    return title + table(("batch", "records, KiB", "engine", "kernel alone"), lines)
 
 
 def other_rows(report: dict[str, Any]) -> list[tuple[str, str, str, str]]:

@@ -22,7 +22,7 @@ def run(*arguments: str) -> int:
 
 def test_a_run_prints_its_tables_and_writes_its_figures(tmp_path, capsys):
     file = tmp_path / "figures.json"
-    sections = ["speed", "threads", "latency", "memory"]
+    sections = ["speed", "batches", "threads", "latency", "memory"]
     assert run("--levels", "GoToRedBall", "GoToSeq", "--sections", *sections, "--json", str(file)) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
     figures = json.loads(file.read_text())
@@ -35,6 +35,7 @@ def test_a_run_prints_its_tables_and_writes_its_figures(tmp_path, capsys):
             assert row[subject]["quartile_low"] <= row[subject]["median"] <= row[subject]["quartile_high"]
         assert row["engine_over_reference"]["median"] > 0
         assert 0 <= row["ends_a_step"] < 1
+    assert [row["num_envs"] for row in figures["batches"]] == [1, 4]
     assert figures["threads"]["two_over_one"]["engine"]["median"] > 0
     assert 0 < figures["latency"]["median"] <= figures["latency"]["nine_of_ten"]
     assert all(row["record_bytes"] < row["batch_bytes_a_world"] for row in figures["memory"])

@@ -151,7 +151,7 @@ class Cuda:
         self._integers = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
     def read_actions(self, actions: Any) -> Any:
-        """(n,) int64 tensor. Its values are not checked, as that would make the CPU wait for the GPU.
+        """(n,) int64 tensor. To check its values would make the CPU wait: unknown actions become the nearest.
 
         Args:
             actions: (n,) tensor of integers on the device.
@@ -165,7 +165,7 @@ class Cuda:
             raise ValueError(f"actions: tensor on device {actions.device}; allowed: {self.name}")
         if tuple(actions.shape) != self._shape or actions.dtype not in self._integers:
             raise _unsuitable(actions, self._shape)
-        return actions.to(self._torch.int64).contiguous()
+        return actions.to(self._torch.int64).clamp(0, DONE).contiguous()
 
     def put(self, array: np.ndarray) -> Any:
         """An array for the driver."""

@@ -203,7 +203,7 @@ class BatchedWorlds(VectorEnv[dict[str, Any], Any, Any]):
 
         Args:
             actions: (n,) integers: 0 left, 1 right, 2 forward, 3 pickup, 4 drop, 5 toggle, 6 done. On CUDA a tensor
-                on the device, whose values are not checked: to look at them would make the CPU wait.
+                on the device; to check its values would make the CPU wait, so unknown ones become the nearest.
 
         Returns:
             Observations, rewards, terminations, truncations, infos.
