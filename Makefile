@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow parity format install clean
+.PHONY: demo test test-slow parity bench format install clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -30,6 +30,10 @@ test-slow: $(INSTALLED)
 # The engine against the reference, on all of the plan: about an hour on two cores.
 parity: $(INSTALLED)
 	$(BIN)/python tests/parity.py --workers 2
+
+# Speed of the engine beside the reference: docs/performance.md. Takes some three minutes; wants an idle machine.
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks.throughput
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -215,7 +215,7 @@ def get_level(name: str) -> Level:
     Raises:
         ValueError: there is no such level.
     """
-    if name not in LEVELS:
+    if not isinstance(name, str) or name not in LEVELS:
         raise ValueError(f"unknown level {name!r}; {suggest(name, LEVELS)}")
     return LEVELS[name]
 

@@ -250,6 +250,8 @@ class World:
         check_num_rules(level, self.rules)
 
     def _validate_types(self) -> None:
+        if not isinstance(self.instruction, Instruction):
+            raise ValueError(f"world: instruction must be an Instruction; got {self.instruction!r}")
         for name in ("width", "height", "room_size", "max_steps"):
             if type(getattr(self, name)) is not int:
                 raise ValueError(f"world: {name} must be of type int; got {getattr(self, name)!r}")

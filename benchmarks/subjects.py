@@ -16,12 +16,12 @@ from babyaipp.engine.cpu import Driver, Outputs
 from babyaipp.engine.drive import DISABLED, SAME_STEP
 from babyaipp.engine.rng import seed_words
 from babyaipp.engine.state import LEAVE, RESET, mission_words, parameters
-from babyaipp.levels import Level, get_level
+from babyaipp.levels import Level, Split, get_level
 from babyaipp.texts import parse_text_condition
 from babyaipp.tiles import COLORS, DONE
 from babyaipp.wrappers import TokenObservation
 
-SPLIT = "Train"
+SPLIT: Split = "Train"
 _ACTIONS = DONE + 1
 _BATCHES_OF_ACTIONS = 64
 _REFERENCE_STEPS = 256

@@ -8,8 +8,9 @@ after the other. A figure taken while something else ran is marked; take it agai
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from agents.runs import write_json
 from babyaipp.levels import LEVELS, get_level
 from benchmarks import peers, sections
 from benchmarks.measurement import DISTURBED, count_text, load_average, machine, table
+from benchmarks.sections import FULL, QUICK, Effort
 
 _ALL = "all"
 SECTIONS = ("speed", "batches", "threads", "latency", "memory", "start")
@@ -48,9 +50,9 @@ class ThroughputConfig:
         return tuple(LEVELS) if _ALL in self.levels else self.levels
 
     @property
-    def effort(self) -> sections.Effort:
+    def effort(self) -> Effort:
         """How long to measure."""
-        return sections.QUICK if self.quick else sections.FULL
+        return QUICK if self.quick else FULL
 
     def check(self) -> None:
         """Raise ValueError, naming argument, value and what is allowed, if a setting makes no sense."""
@@ -63,9 +65,11 @@ class ThroughputConfig:
             raise ValueError(f"num_envs={self.num_envs} must be at least 1")
 
 
-def measure(config: ThroughputConfig, tell: Callable[[str], None] = print) -> dict[str, Any]:
-    """Measure everything that was asked for; `tell` gets each table when it is complete."""
-    effort, report = config.effort, {"machine": machine(), "quick": config.quick}
+def measure(config: ThroughputConfig) -> dict[str, Any]:
+    """Measure everything that was asked for, and print each table when it is complete."""
+    tell = partial(print, flush=True)
+    effort = config.effort
+    report: dict[str, Any] = {"machine": machine(), "quick": config.quick}
     tell(_machine_line(report["machine"]))
     if config.quick:
         tell("quick: the figures only show that everything runs")

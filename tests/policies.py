@@ -56,6 +56,7 @@ class Expert:
         self._avoids_traps = self._random.random() < 0.9
         self._detours = self._random.choice((0, 0, 2, 5, 9))
         self._emptied: list[Position] = []
+        self._spoiled: list[Position] = []  # where goals were that do not count yet
 
     def action(self) -> int:
         """The next action."""
@@ -83,6 +84,8 @@ class Expert:
             self._pending = list(self._at_target[::-1])
             if PICKUP in self._at_target or TOGGLE in self._at_target:
                 self._emptied.append(ahead)
+                if self._env.grid.get(*ahead) in _later_objects(self._env.instrs):
+                    self._spoiled.append(ahead)
             return self._pending.pop() if self._pending else DONE
         thing = self._env.grid.get(*ahead)
         if thing is not None and thing.type == "door" and not thing.is_open:
@@ -101,6 +104,8 @@ class Expert:
         if self._detours:
             self._detours -= 1
             targets, self._at_target = self._detour(here)
+        elif self._spoiled and not _later_objects(self._env.instrs) and self._random.random() < 0.7:
+            targets, self._at_target = {self._spoiled.pop()}, (DONE,)
         else:
             targets, self._at_target = self._next_of_instruction()
         self._route = self._way(here, targets)
@@ -124,8 +129,8 @@ class Expert:
         things = self._positions(lambda thing: thing.type not in ("wall", "floor"))
         if not things:
             return set(), ()
-        later = [thing for action in _later_actions(env.instrs) for thing in action.desc.obj_set]
-        of_later = [p for p in things if any(env.grid.get(*p) is thing for thing in later)]
+        later = _later_objects(env.instrs)
+        of_later = [p for p in things if env.grid.get(*p) in later]
         if of_later and random.random() < 0.6:
             things = of_later
         position = min(random.choices(things, k=random.choice((1, 3, 10))), key=lambda p: _distance(p, here))
@@ -205,12 +210,13 @@ def _actions(instr: Any) -> list[Any]:
     return [instr]
 
 
-def _later_actions(instr: Any) -> list[Any]:
-    """Go-to actions that do not count yet: what becomes of their objects now shows only when they do."""
-    if not hasattr(instr, "a_done") or instr.a_done == "success" or instr.b_done == "success":
-        return []
+def _later_objects(instr: Any) -> list[Any]:
+    """The goals that do not count yet: what becomes of them shows only when they do."""
     kind = type(instr).__name__
-    return _actions({"BeforeInstr": instr.instr_b, "AfterInstr": instr.instr_a}[kind]) if kind != "AndInstr" else []
+    if kind not in ("BeforeInstr", "AfterInstr") or "success" in (instr.a_done, instr.b_done):
+        return []
+    later = _actions(instr.instr_b if kind == "BeforeInstr" else instr.instr_a)
+    return [thing for action in later for thing in action.desc.obj_set]
 
 
 def _passable(thing: Any, carrying: Any) -> bool:

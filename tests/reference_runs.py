@@ -11,7 +11,7 @@ import numpy as np
 from policies import Policy
 
 from babyaipp import World
-from babyaipp.instructions import parse_instruction
+from babyaipp.instructions import Position, parse_instruction
 from babyaipp.levels import OBJECT_TYPES, Level
 from babyaipp.tiles import COLORS, DROP, NONE, PICKUP, PROPERTIES, TOGGLE
 from babyaipp.wrappers import TokenObservation
@@ -247,10 +247,14 @@ def crowded_world(world: World, level: Level, space: gym.spaces.Space[str], rand
         rules = random_rules(level, random)
         described = random.sample(sorted(rules), random.randint(0, len(rules)))
         paved, filled, doors = random.choice((0, 0.3, 0.8)), random.choice((0, 0.1, 0.4)), random.choice((0, 0.02, 0.1))
-        colors = random.sample(COLORS, random.randint(1, 3))
         broken, walled = random.choice(((0, 0), (0, 0), (0.3, 0.1), (1, 0)))
+        colors = random.sample(COLORS, random.randint(1, 3))
+        space.seed(random.randrange(2**31))
+        instruction = parse_instruction(space.sample())
         kinds = {(x, y): kind for x, y, kind, _, _ in world.cells} | dict.fromkeys(world.walls, "wall")
-        walls, cells, free = [], [], []
+        walls: list[Position] = []
+        things: dict[Position, tuple[str, str, int]] = {}
+        free: list[Position] = []
         for x in range(world.width):
             for y in range(world.height):
                 kind, draw = kinds.get((x, y)), random.random()
@@ -258,38 +262,51 @@ def crowded_world(world: World, level: Level, space: gym.spaces.Space[str], rand
                 if outer or random.random() < (1 - broken if kind == "wall" else walled):
                     walls.append((x, y))
                 elif kind == "door" or draw < doors:
-                    cells.append((x, y, "door", random.choice(colors), random.randrange(3)))
+                    things[x, y] = ("door", random.choice(colors), random.randrange(3))
                 elif draw < doors + filled:
-                    cells.append((x, y, random.choice(OBJECT_TYPES), random.choice(colors), 0))
+                    things[x, y] = (random.choice(OBJECT_TYPES), random.choice(colors), 0)
                 else:
                     free.append((x, y))
-                    if rules and random.random() < paved:
-                        cells.append((x, y, "floor", random.choice(sorted(rules)), 0))
-        if not free:
+        descs = [desc for action in instruction.actions for desc in (action.desc, action.fixed) if desc]
+        if len(free) <= len(descs):
             continue
-        agent = (*random.choice(free), random.randrange(4))
-        space.seed(random.randrange(2**31))
-        for _ in range(30):
-            instruction = parse_instruction(space.sample()).located(cells, agent, level.room_size)
-            made = World(
-                level=level.name,
-                split=world.split,
-                width=level.width,
-                height=level.height,
-                room_size=level.room_size,
-                max_steps=random.choice((3, 20, 50, world.max_steps)),
-                instruction=instruction,
-                rules=rules,
-                described=tuple(described),
-                walls=tuple(walls),
-                cells=tuple(sorted(cells)),
-                agent=agent,
-            )
-            try:
-                made.validate()
-            except ValueError:
-                continue
-            return made
+        random.shuffle(free)
+        agent = (*free.pop(), random.randrange(4))
+        for desc in descs:  # there is one, and no other one where the level cannot say "a"
+            alike = [at for at, (kind, color, _) in things.items() if kind == desc.type and desc.color in (None, color)]
+            if level.grammar.unique:
+                for at in alike:
+                    del things[at]
+                alike = []
+            if not alike:
+                near = [at for at in free if abs(at[0] - agent[0]) + abs(at[1] - agent[1]) < 6]
+                at = random.choice(near or free)
+                free.remove(at)
+                color = desc.color or random.choice(colors)
+                things[at] = (desc.type, color, random.randrange(3) if desc.type == "door" else 0)
+        for at in [*free, agent[:2]]:
+            if rules and random.random() < paved:
+                things[at] = ("floor", random.choice(sorted(rules)), 0)
+        cells = tuple(sorted((*at, *thing) for at, thing in things.items()))
+        made = World(
+            level=level.name,
+            split=world.split,
+            width=level.width,
+            height=level.height,
+            room_size=level.room_size,
+            max_steps=random.choice((3, 20, 50, world.max_steps)),
+            instruction=instruction.located(cells, agent, level.room_size),
+            rules=rules,
+            described=tuple(described),
+            walls=tuple(walls),
+            cells=cells,
+            agent=agent,
+        )
+        try:
+            made.validate()
+        except ValueError:  # nothing lies where the instruction says
+            continue
+        return made
 
 
 def thing_names(code: int) -> str:

@@ -88,9 +88,8 @@ def test_a_difference_is_seen_and_told():
 @pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_tenth_of_the_plan(level):
-    """`make parity` does all of it, and asks for rarer events than these."""
+    """`make parity` does all of it."""
     counts: Counter[str] = Counter()
     for run in plan([LEVELS[level].env_id(split) for split in LEVELS[level].splits], scale=0.1):
         counts += agree(run)
-    rare = {"close", "unlock", "box on a tile not toggled", "success and timeout at once"}
-    assert expected_events(LEVELS[level]) - rare <= {event for event, count in counts.items() if count}
+    assert expected_events(LEVELS[level]) <= {event for event, count in counts.items() if count}

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import multiprocessing
+import pickle
+import warnings
+
 import numpy as np
 import pytest
 from batches import RED_BALL, assert_same, drawn_actions, edited, engine
@@ -30,6 +35,8 @@ torch = pytest.importorskip("torch")
         ([[1], [1, 2]], "must be an array of integers"),
         (torch.tensor([0, 8]), "unknown action 8 of environment 1"),
         (torch.tensor([0.0, 1.0]), "float32 of shape .2,.; allowed: integers"),
+        (torch.tensor([0.0, 1.0], requires_grad=True), "float32 of shape .2,.; allowed: integers"),
+        (torch.tensor([0, 1]).to_sparse(), "sparse_coo torch.int64 of shape .2,.; allowed: integers, dense"),
         (torch.zeros(2, dtype=torch.int64, device="meta"), "tensor on device meta; allowed: cpu"),
     ],
 )
@@ -204,3 +211,39 @@ def test_states_of_levels_that_have_other_worlds_are_refused():
             if not same_size or not told or (other.grammar.sequences and not level.grammar.sequences):
                 with pytest.raises(ValueError, match=f"not one that level {level.name} can have"):
                     envs.set_state(state)
+
+
+@pytest.mark.parametrize("output", ["numpy", "torch"])
+@pytest.mark.parametrize("begun", [True, False])
+def test_copies_go_on_alike_and_check_alike(output, begun):
+    envs = engine(RED_BALL, 3, output=output, num_threads=2, text="lorem", max_steps=9)
+    if begun:
+        envs.reset(seed=5)
+        envs.step([2, 2, 2])
+    for duplicate in (copy.deepcopy, lambda envs: pickle.loads(pickle.dumps(envs))):
+        other = duplicate(envs)
+        if not begun:
+            other.reset(seed=5)
+            envs.reset(seed=5)
+        for actions in drawn_actions(30, 3):
+            for expected, got in zip(envs.step(actions)[1:4], other.step(actions)[1:4], strict=True):
+                np.testing.assert_array_equal(got, expected)
+        np.testing.assert_array_equal(envs.state(), other.state())
+        with pytest.raises(ValueError, match="unknown action -3"):
+            other.step([0, -3, 0])
+
+
+def test_threads_go_on_in_a_forked_process():
+    envs = engine(RED_BALL, 8, num_threads=2)
+    envs.reset(seed=0)
+    envs.step([0] * 8)
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking where there are threads
+        process = context.Process(target=lambda: queue.put((envs.step([2] * 8), envs.state())))
+        process.start()
+    _, state = queue.get(timeout=60)
+    process.join()
+    envs.step([2] * 8)
+    np.testing.assert_array_equal(envs.state(), state)

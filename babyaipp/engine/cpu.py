@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -162,7 +163,8 @@ class Driver:
         self._ranges = [
             (np.zeros((SCRATCH, 1), np.int32), start, stop) for start, stop in pairwise(bounds) if stop > start
         ]
-        self._pool = ThreadPoolExecutor(len(self._ranges) - 1) if len(self._ranges) > 1 else None
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_process = 0
         example = Outputs.empty(num_envs, mission_words, sentences)
         no_actions, no_rules = np.zeros(num_envs, np.int64), np.zeros((num_envs, len(COLORS)), np.int8)
         scratch, start, _ = self._ranges[0]
@@ -179,14 +181,13 @@ class Driver:
             outputs: filled.
         """
         arguments = self._arguments(actions, rules, outputs)
-        if self._pool is None:
-            scratch, start, stop = self._ranges[0]
-            _run(*arguments, scratch, autoreset, start, stop)
-            return
-        others = [
-            self._pool.submit(_run, *arguments, scratch, autoreset, start, stop)
-            for scratch, start, stop in self._ranges[1:]
-        ]
+        others = []
+        if len(self._ranges) > 1:
+            pool = self._threads()
+            others = [
+                pool.submit(_run, *arguments, scratch, autoreset, start, stop)
+                for scratch, start, stop in self._ranges[1:]
+            ]
         scratch, start, stop = self._ranges[0]
         _run(*arguments, scratch, autoreset, start, stop)
         for other in others:
@@ -206,8 +207,15 @@ class Driver:
 
     def close(self) -> None:
         """End the threads."""
-        if self._pool is not None:
+        if self._pool is not None and self._pool_process == os.getpid():
             self._pool.shutdown()
+        self._pool = None
+
+    def _threads(self) -> ThreadPoolExecutor:
+        """The other threads; new ones in a process that was forked, where they are gone."""
+        if self._pool is None or self._pool_process != os.getpid():
+            self._pool, self._pool_process = ThreadPoolExecutor(len(self._ranges) - 1), os.getpid()
+        return self._pool
 
     def _arguments(self, actions: np.ndarray, rules: np.ndarray, outputs: Outputs) -> tuple[Any, ...]:
         o = outputs

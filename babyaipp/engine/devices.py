@@ -45,7 +45,7 @@ class Host:
         kind = TorchArrays if output == "torch" else NumpyArrays
         self.arrays = kind(cpu.Outputs.shapes(*sizes), settings)
         self._actions = np.zeros(sizes[0], np.int64)
-        self._unsigned = self._actions.view(np.uint64)  # negative ones are large
+        self._unsigned = self._actions.view(np.uint64)  # the same memory; negative ones are large
 
     def read_actions(self, actions: Any) -> np.ndarray:
         """(n,) int64, valid until the next call.
@@ -274,6 +274,9 @@ def _as_numpy(actions: Any) -> np.ndarray:
     if torch is not None and isinstance(actions, torch.Tensor):
         if actions.device.type != "cpu":
             raise ValueError(f"actions: tensor on device {actions.device}; allowed: cpu")
+        if actions.layout != torch.strided or actions.dtype.is_floating_point or actions.dtype.is_complex:
+            shape = tuple(actions.shape)
+            raise ValueError(f"actions: {actions.layout} {actions.dtype} of shape {shape}; allowed: integers, dense")
         return actions.numpy()
     try:
         return np.asarray(actions)

@@ -153,10 +153,11 @@ def observe(w, p, image, at):
 
 @device_function
 def write_action_mask(w, p, mask):
-    """Write which actions may do something, judged by what can be seen.
+    """Write which actions may do something.
 
     `mask`: (7,) int8, 0 only where the action changes nothing but the clock, whatever the rules are. On a tile every
-    action may do something; elsewhere it depends on the cell ahead.
+    action may do something; elsewhere it depends on the cell ahead, and for a drop also on whether something was taken
+    or destroyed that is still looked for where it was.
     """
     x = int(w.agent_x)
     y = int(w.agent_y)
@@ -170,5 +171,5 @@ def write_action_mask(w, p, mask):
     mask[DONE] = 1
     mask[FORWARD] = on_tile or can_enter(ahead)
     mask[PICKUP] = on_tile or (kind >= KEY and not carries)
-    mask[DROP] = on_tile or (carries and (kind == EMPTY or kind == FLOOR))
+    mask[DROP] = on_tile or w.gone or (carries and (kind == EMPTY or kind == FLOOR))
     mask[TOGGLE] = on_tile or kind == DOOR or kind == BOX

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -75,7 +75,9 @@ def _seeds(seed: Any, num_envs: int) -> tuple[dict[int, int], int | None]:
     """Seeds by environment, and the one that they are counted from, if any."""
     if seed is None:
         return {}, None
-    if isinstance(seed, list | tuple | np.ndarray) and np.ndim(seed):
+    if hasattr(seed, "tolist"):  # of NumPy or torch
+        seed = seed.tolist()
+    if isinstance(seed, Sequence) and not isinstance(seed, str | bytes):
         if len(seed) != num_envs:
             raise ValueError(f"seed: {len(seed)} seeds for {num_envs} environments; allowed: one int or None each")
         return {row: _check_seed(each) for row, each in enumerate(seed) if each is not None}, None

@@ -5,6 +5,7 @@ Checks what comes in, lets a driver step the worlds, hands out the arrays that i
 
 from __future__ import annotations
 
+import operator
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +23,7 @@ from babyaipp.engine.drive import DISABLED, NEXT_STEP, SAME_STEP
 from babyaipp.engine.observe import VIEW
 from babyaipp.engine.starts import Starts
 from babyaipp.engine.state import LEAVE, RESET, RESET_TO_WORLD, RESET_WITH_RULES, mission_words, parameters
-from babyaipp.levels import Level, get_level, get_split
+from babyaipp.levels import LEVELS, Level, get_level, get_split
 from babyaipp.spaces import image_space, token_space
 from babyaipp.texts import SENTENCE_WORDS, check_sentence_order, parse_text_condition
 from babyaipp.tiles import COLORS, DONE, NONE
@@ -103,6 +104,9 @@ class BatchedWorlds(VectorEnv[dict[str, Any], Any, Any]):
         sentences: int | None = None,
         render_mode: None = None,
     ) -> None:
+        for name, flag in (("copy", copy), ("episode_statistics", episode_statistics)):
+            if not isinstance(flag, bool):
+                raise ValueError(f"{name}={flag!r} must be True or False")
         self.level = level if isinstance(level, Level) else get_level(level)
         self.split = get_split(self.level, split)
         self.num_envs = _check_count("num_envs", num_envs)
@@ -147,6 +151,30 @@ class BatchedWorlds(VectorEnv[dict[str, Any], Any, Any]):
         self._no_rules = self._memory.put(np.full((self.num_envs, len(COLORS)), NONE, np.int8))
         self._leave = self._memory.put(np.full(self.num_envs, LEAVE, np.int64))
         self._begun = False  # every world has begun an episode
+        self._arguments = {
+            "level": self.level.name if LEVELS.get(self.level.name) is self.level else self.level,
+            "split": self.split,
+            "num_envs": self.num_envs,
+            "device": device,
+            "output": self.output,
+            "autoreset_mode": self.autoreset_mode,
+            "num_threads": num_threads,
+            "text": text,
+            "sentence_order": sentence_order,
+            "max_steps": max_steps,
+            "copy": copy,
+            "episode_statistics": episode_statistics,
+            "mission_words": words,
+            "sentences": rows,
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For `copy` and `pickle`: made anew, with the same worlds in it."""
+        state = self._memory.copy() if self._begun else None
+        kept = {
+            name: self.__dict__[name] for name in ("spec", "_np_random", "_np_random_seed") if name in self.__dict__
+        }
+        return _restored, (self._arguments, state, kept)
 
     @cached_property
     def observation_space(self) -> spaces.Space[Any]:  # type: ignore[override]
@@ -233,7 +261,7 @@ class BatchedWorlds(VectorEnv[dict[str, Any], Any, Any]):
 
         Returns:
             (n, 7) int8: 0 where an action certainly changes nothing but the clock, whatever the rules are, judged by
-            what the agent sees. A row suits `single_action_space.sample`.
+            what the agent has seen and done. A row suits `single_action_space.sample`.
 
         Raises:
             ResetNeeded: before the first reset.
@@ -279,9 +307,11 @@ class BatchedWorlds(VectorEnv[dict[str, Any], Any, Any]):
         Raises:
             ResetNeeded: before the first reset.
             IndexError: there is no such environment.
+            TypeError: the index is not an integer.
         """
         self._check_begun()
-        return world_of(self._memory.record(index), self.level, self.split)
+        row = range(self.num_envs)[operator.index(index)]
+        return world_of(self._memory.record(row), self.level, self.split)
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the threads."""
@@ -324,6 +354,14 @@ def make_vec(level: str | Level, split: str = "Train", num_envs: int = 1, **kwar
         RuntimeError: this machine lacks the device, or what it needs.
     """
     return BatchedWorlds(level, split, num_envs, **kwargs)
+
+
+def _restored(arguments: dict[str, Any], state: Any, kept: dict[str, Any]) -> BatchedWorlds:
+    worlds = BatchedWorlds(**arguments)
+    worlds.__dict__.update(kept)
+    if state is not None:
+        worlds.set_state(state)
+    return worlds
 
 
 def _check_count(name: str, count: Any) -> int:
