@@ -1,4 +1,4 @@
-"""Count the instructions of a step: `python -m benchmarks.instructions`, on Linux.
+"""Count the instructions of a step: `python -m benchmarks.instructions`, on Linux and x86-64.
 
 Virtual machines often have no hardware counters, so a parent process lets the kernel run one instruction at a time and
 counts them: exact, and of the code that really runs. Two sizes of a batch are counted and subtracted, which drops what
@@ -21,7 +21,8 @@ from benchmarks.measurement import load_average, table
 from benchmarks.sections import clock_hertz
 from benchmarks.subjects import KernelCalls
 
-_TRACE_ME, _CONTINUE, _SINGLE_STEP = 0, 7, 9
+_TRACE_ME, _PEEK_USER, _CONTINUE, _SINGLE_STEP = 0, 3, 7, 9
+_INSTRUCTION_POINTER = 16 * 8  # where it stands among the registers
 _TIMED_CALLS = 400
 _TIMED_ENVS = 1024
 
@@ -49,12 +50,16 @@ def count_instructions(call: Callable[[], object]) -> int:
             os._exit(status)
     marks = 0
     count = 0
+    last = None
     while True:
         _, status = os.waitpid(child, 0)
         if not os.WIFSTOPPED(status):
             break
         marks += os.WSTOPSIG(status) == signal.SIGUSR1
-        count += marks == 1
+        if marks == 1:
+            here = libc.ptrace(_PEEK_USER, child, _INSTRUCTION_POINTER, None)
+            count += here != last  # an instruction that repeats itself, as for copies, stops after each time
+            last = here
         if libc.ptrace(_SINGLE_STEP if marks == 1 else _CONTINUE, child, None, None) != 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     if marks != 2:

@@ -182,16 +182,22 @@ def memory(level: str) -> dict[str, Any]:
 
 def _held_bytes(level: str, num_envs: int) -> int:
     actions = random_actions(num_envs, batches=2)
+    _step_new_batch(level, num_envs, actions)  # what is loaded and compiled then is not the batch's
     tracemalloc.start()
     try:
-        envs = babyaipp.make_vec(level, SPLIT, num_envs)
-        envs.reset(seed=0)
-        returned = [envs.step(each) for each in actions][-1:]
-        held, _ = tracemalloc.get_traced_memory()
-        del returned
-        return held
+        held = _step_new_batch(level, num_envs, actions)
+        size, _ = tracemalloc.get_traced_memory()
+        del held
+        return size
     finally:
         tracemalloc.stop()
+
+
+def _step_new_batch(level: str, num_envs: int, actions: list[np.ndarray]) -> object:
+    """Step a new batch; returns what a user holds then."""
+    envs = babyaipp.make_vec(level, SPLIT, num_envs)
+    envs.reset(seed=0)
+    return envs, [envs.step(each) for each in actions][-1]
 
 
 def start(level: str, num_envs: int, effort: Effort) -> dict[str, Any]:

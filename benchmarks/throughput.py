@@ -204,13 +204,14 @@ def other_rows(report: dict[str, Any]) -> list[tuple[str, str, str, str]]:
 
 def peer_table(rows: Sequence[dict[str, Any]]) -> str:
     """Steps a second of other projects."""
-    header = ("package", "environment", "batch", "cores", "steps/s", "counted")
+    header = ("package", "environment", "observation", "batch", "cores", "steps/s", "counted")
     lines = []
     for row in rows:
         rate = row["missing"] if "missing" in row else count_text(row["steps_per_second"])
         versions = row.get("versions", {})
         name = f"{row['package']} {versions.get(row['package'], '')}".strip()
-        lines.append((name, row["environment"], f"{row['num_envs']:,}", str(row["cores"]), rate, row["counted"]))
+        what = (name, row["environment"], row["observation"], f"{row['num_envs']:,}", str(row["cores"]))
+        lines.append((*what, rate, row["counted"]))
     return table(header, lines)
 
 

@@ -6,12 +6,13 @@ import json
 import re
 import shlex
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 import pytest
 import tyro
 
-from benchmarks import measurement, peers, startup, throughput
+from benchmarks import instructions, measurement, peers, startup, throughput
 
 ROOT = Path(__file__).parent.parent
 
@@ -88,7 +89,7 @@ def test_subjects_take_turns_in_both_orders():
     ("arguments", "message"),
     [
         (["--levels", "GoToRedBal"], "did you mean 'GoToRedBall'"),
-        (["--sections", "sped"], "unknown section 'sped'; allowed: speed, threads"),
+        (["--sections", "sped"], "unknown section 'sped'; allowed: speed, batches"),
         (["--num-envs", "0"], "num_envs=0 must be at least 1"),
     ],
 )
@@ -118,3 +119,17 @@ def test_the_commands_of_the_page_are_understood():
     assert len(commands) > 2
     for arguments in commands:
         tyro.cli(throughput.ThroughputConfig, args=shlex.split(arguments)).check()
+
+
+def test_instructions_are_counted():
+    """As many for a loop's second half as for its first."""
+
+    def instructions_of(rounds: int) -> int:
+        try:
+            return instructions.count_instructions(lambda: [None for _ in repeat(None, rounds)])
+        except OSError as error:
+            pytest.skip(f"tracing is not allowed here: {error}")
+
+    few, more, most = map(instructions_of, (100, 200, 300))
+    assert 1000 < most - more < 20_000
+    assert most - more == pytest.approx(more - few, rel=0.2)

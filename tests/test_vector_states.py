@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import multiprocessing
 import pickle
 import warnings
@@ -247,3 +248,34 @@ def test_threads_go_on_in_a_forked_process():
     process.join()
     envs.step([2] * 8)
     np.testing.assert_array_equal(envs.state(), state)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"room_size": 14}, "1600 cells are more than the engine's 961"),
+        ({"room_size": 4, "num_rows": 10, "num_cols": 9}, "90 rooms are more than the engine's 9"),
+        ({"num_objects": 99}, "99 objects are more than the engine's 32"),
+        ({"generator": "Other"}, "the engine has no generator 'Other'; it has GoToRedBallNoDists"),
+    ],
+)
+def test_levels_that_the_engine_cannot_hold_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        make_vec(dataclasses.replace(LEVELS["GoTo"], **changes))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("carried", 255), ("carried", 3), ("steps", 2**31 - 1), ("cell_steps", 99)]
+)
+def test_states_with_impossible_values_are_refused(field, value):
+    envs = engine(RED_BALL, 2)
+    envs.reset(seed=1)
+    envs.step([2, 2])
+    state = envs.state()
+    state[field][1] = value
+    with pytest.raises(ValueError, match=rf"state: world 1 .*its {field}"):
+        envs.set_state(state)
+    state = envs.state()
+    state["seen"][1, 9] = 7 | 6 << 3  # a box of a colour that there is not
+    with pytest.raises(ValueError, match=r"state: world 1 .*its seen"):
+        envs.set_state(state)

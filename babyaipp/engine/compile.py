@@ -54,7 +54,16 @@ unsigned = np.uint64
 
 _PACKAGE = Path(__file__).parents[1]
 _COMPILED_SOURCES = (
-    *("bits.py", "floors.py", "levels.py", "texts.py", "tiles.py", "engine/compile.py", "engine/cpu.py"),
+    *(
+        "bits.py",
+        "floors.py",
+        "instructions.py",
+        "levels.py",
+        "texts.py",
+        "tiles.py",
+        "engine/compile.py",
+        "engine/cpu.py",
+    ),
     *("engine/cuda_kernels.py", "engine/drive.py", "engine/generate.py", "engine/instruct.py", "engine/observe.py"),
     *("engine/rng.py", "engine/shared.py", "engine/state.py", "engine/step.py"),
 )
@@ -89,7 +98,8 @@ def cache_folder() -> Path:
     digest = hashlib.sha256()
     for name in _COMPILED_SOURCES:
         digest.update(name.encode() + b"\0" + (_PACKAGE / name).read_bytes() + b"\0")
-    base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() fails where a user has none
+    base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or f"{home}/.cache"
     return Path(base) / "babyaipp" / f"engine-{digest.hexdigest()[:16]}"
 
 
@@ -101,10 +111,15 @@ def kernel(function: Callable[..., Any]) -> Any:
         return numba.njit(**options)(function)
 
 
-def compile_kernel(kernel: Any, arguments: tuple[Any, ...]) -> None:
-    """Compile a kernel for these arguments, or load it; tell the user if it takes long.
+def compile_kernel(kernel: Any, arguments: tuple[Any, ...], seconds: int = 0) -> None:
+    """Compile a kernel for these arguments, or load it.
 
     Loops are not vectorised: they are too short to gain by it, and it takes most of the time to compile.
+
+    Args:
+        kernel: what is compiled.
+        arguments: as it will be called with.
+        seconds: how long that takes about; told to the user, if it is long and has not been done before.
     """
     if numba.config.DISABLE_JIT:
         return
@@ -112,9 +127,12 @@ def compile_kernel(kernel: Any, arguments: tuple[Any, ...]) -> None:
     if signature in kernel.signatures:
         return
     folder = cache_folder()
-    if not any(folder.rglob(f"*{kernel.__name__}*.nbc")):
+    if seconds and not any(folder.rglob(f"*{kernel.__name__}*.nbc")):
+        how_often = "once on this machine"
+        if writable_cache_folder() is None:
+            how_often = f"in every process, as {folder} cannot be written (set NUMBA_CACHE_DIR)"
         print(
-            "babyaipp: compiling the engine, once on this machine; takes some 20 seconds ...",
+            f"babyaipp: compiling the engine, {how_often}; takes some {seconds} seconds ...",
             file=sys.stderr,
             flush=True,
         )

@@ -169,7 +169,7 @@ class Driver:
         no_actions, no_rules = np.zeros(num_envs, np.int64), np.zeros((num_envs, len(COLORS)), np.int8)
         scratch, start, _ = self._ranges[0]
         arguments = self._arguments(no_actions, no_rules, example)
-        compile_kernel(_advance, (*arguments, scratch, SAME_STEP, start, start))
+        compile_kernel(_advance, (*arguments, scratch, SAME_STEP, start, start), seconds=20)
 
     def advance(self, actions: np.ndarray, rules: np.ndarray, autoreset: int, outputs: Outputs) -> None:
         """Step, reset or leave every world, and write what is seen then.

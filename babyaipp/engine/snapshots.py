@@ -10,19 +10,29 @@ from typing import Any
 
 import numpy as np
 
+from babyaipp.engine.convert import MAX_STEPS
 from babyaipp.engine.state import (
     ACTION_KIND_NAMES,
     AFTER,
+    COLOR_MASK,
+    COLOR_SHIFT,
+    DOOR,
+    DOOR_LOCKED,
+    EMPTY,
+    FLOOR,
+    KEY,
     LOCATION_MASK,
     LOCATION_NAMES,
     LOCATION_SHIFT,
     NO_ACTION,
     NOWHERE,
     ONE_PART,
+    STATE_SHIFT,
+    TYPE_MASK,
     WALL_CELL,
 )
 from babyaipp.levels import Level
-from babyaipp.tiles import COLORS, NONE, PROPERTIES
+from babyaipp.tiles import COLORS, HALF_STEPS_PER_STEP, NONE, PROPERTIES
 
 
 def check_worlds(field: Callable[[str], Any], level: Level, with_ended: bool) -> None:
@@ -57,20 +67,36 @@ def _unsound(field: Callable[[str], Any], level: Level) -> dict[str, Any]:
     known[:, 0] &= kinds[:, 0] != NO_ACTION
     if not grammar.sequences:
         known[:, 1:] &= kinds[:, 1:] == NO_ACTION
+    cells = field("seen")[:, : level.width * level.height]
+    carried = field("carried")
+    half_steps, steps, max_steps = field("half_steps"), field("steps"), field("max_steps")
     last_location = len(LOCATION_NAMES) - 1 if grammar.locations else NOWHERE
     return {
         "agent_x": _outside(field("agent_x"), 1, level.width - 2),
         "agent_y": _outside(field("agent_y"), 1, level.height - 2),
         "agent_dir": _outside(field("agent_dir"), 0, 3),
-        "max_steps": field("max_steps") < 1,
+        "max_steps": _outside(max_steps, 1, MAX_STEPS),
+        "half_steps": _outside(half_steps, 0, HALF_STEPS_PER_STEP * max_steps + 1),
+        "steps": _outside(steps, 0, half_steps),
+        "cell_steps": _outside(field("cell_steps"), 0, steps),
+        "color_steps": _outside(field("color_steps"), 0, steps),
+        "carried": (carried != 0) & ~_is_thing(carried, KEY),
         "kinds": ~known,
         "joint": _outside(field("joint"), ONE_PART, AFTER if grammar.sequences else ONE_PART),
         "descriptions": _outside((descriptions >> LOCATION_SHIFT) & LOCATION_MASK, NOWHERE, last_location),
         "rules": _outside(field("rules"), NONE, len(PROPERTIES) - 1),
         "described": _outside(field("described"), NONE, len(COLORS) - 1),
         "num_described": _outside(field("num_described"), 0, level.num_sentences),
-        "seen": field("seen")[:, _outer_cells(level)] != WALL_CELL,
+        "seen": (field("seen")[:, _outer_cells(level)] != WALL_CELL).any(1)
+        | ((cells != EMPTY) & (cells != WALL_CELL) & ~_is_thing(cells, FLOOR)).any(1),
     }
+
+
+def _is_thing(seen: Any, first_type: int) -> Any:
+    """Whether these are things from a type on, with a colour; doors with a state, others without."""
+    kind, color, state = seen & TYPE_MASK, (seen >> COLOR_SHIFT) & COLOR_MASK, seen >> STATE_SHIFT
+    highest_state = DOOR_LOCKED * (kind == DOOR)
+    return (kind >= first_type) & (color < len(COLORS)) & (state <= highest_state)
 
 
 def _outside(values: Any, low: int, high: int) -> Any:

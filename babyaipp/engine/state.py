@@ -71,7 +71,10 @@ RESET, RESET_WITH_RULES, RESET_TO_WORLD, LEAVE = -1, -2, -3, -4
 NOT_ENDED, SUCCESS, FAILURE, TIMEOUT, FIRST_DEADLY = range(5)
 CAUSES: tuple[str, ...] = ("", "success", "failure", "timeout", *PROPERTIES)
 
-GENERATORS: tuple[str, ...] = tuple(dict.fromkeys(level.generator for level in LEVELS.values()))
+GENERATORS: tuple[str, ...] = (  # those that `generate.py` and `instruct.py` know
+    *("GoToRedBallNoDists", "GoToRedBallMaze", "PutNextLocal", "PutNext", "GoTo", "GoToLocal"),
+    *("Unlock", "PickupLoc", "GoToSeq"),
+)
 
 MAX_CELLS = max(level.width * level.height for level in LEVELS.values())
 MAX_SIDE = max(max(level.width, level.height) for level in LEVELS.values())
@@ -169,11 +172,10 @@ def parameters(
         ValueError: the level has no such split, or is more than the engine's records can hold.
     """
     split = get_split(level, split)
+    _check_size(level)
     located = sum(2 if kind == "putnext" else 1 for kind in level.grammar.kinds) if level.grammar.locations else 0
     if located * (MAX_ACTIONS if level.grammar.sequences else 1) > MAX_LOCATED:
         raise ValueError(f"level {level.name}: the engine holds {MAX_LOCATED} descriptions with locations at most")
-    if (level.num_objects or 0) > MAX_OBJECTS:
-        raise ValueError(f"level {level.name}: the engine generates {MAX_OBJECTS} objects at most")
     record = np.zeros(1, PARAMETERS)
     p = record[0]
     p["generator"] = GENERATORS.index(level.generator)
@@ -208,6 +210,22 @@ def parameters(
     p["article_words"] = [WORD_IDS["the"], WORD_IDS["a"]]
     p["next_to_words"] = [WORD_IDS["next"], WORD_IDS["to"]]
     return record
+
+
+def _check_size(level: Level) -> None:
+    """Raise ValueError if the engine cannot make the level's worlds, or has no room for them."""
+    if level.generator not in GENERATORS:
+        raise ValueError(
+            f"level {level.name}: the engine has no generator {level.generator!r}; it has {', '.join(GENERATORS)}"
+        )
+    for what, size, limit in (
+        ("cells", level.width * level.height, MAX_CELLS),
+        ("cells a side", max(level.width, level.height), MAX_SIDE),
+        ("rooms", level.num_rows * level.num_cols, MAX_ROOMS),
+        ("objects", level.num_objects or 0, MAX_OBJECTS),
+    ):
+        if size > limit:
+            raise ValueError(f"level {level.name}: {size} {what} are more than the engine's {limit}")
 
 
 def property_mask(names: Iterable[str]) -> int:
