@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import weakref
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
@@ -28,6 +29,9 @@ from babyaipp.tiles import COLORS
 
 # Worlds are observed soon after they were stepped, while they are in the cache.
 _BLOCK = 512
+
+# The calling thread steps so many worlds more than the others, which take a while to wake up.
+_LEAD = 150
 
 
 @dataclass
@@ -139,6 +143,65 @@ def _write_action_masks(worlds, parameters, masks):
         write_action_mask(worlds[e], parameters[0], masks[e])
 
 
+class _Worker:
+    """A thread that runs the kernel when it is told to: a pool's futures would take a tenth of the time of a step."""
+
+    def __init__(self) -> None:
+        self._told, self._done = threading.Lock(), threading.Lock()
+        self._told.acquire()
+        self._done.acquire()
+        self._arguments: tuple[Any, ...] | None = None
+        self._error: BaseException | None = None
+        self._busy = self._ended = False
+        threading.Thread(target=self._work, daemon=True, name="babyaipp").start()
+
+    def begin(self, arguments: tuple[Any, ...]) -> None:
+        """Run the kernel with these arguments."""
+        if self._busy:  # what an interrupt kept `finish` from waiting for
+            self.finish()
+        self._arguments, self._busy = arguments, True
+        self._told.release()
+
+    def end(self) -> None:
+        """End the thread, once it has nothing to do."""
+        if not self._ended:
+            self._ended = True
+            if self._busy:
+                self.finish()
+            self._told.release()
+
+    def finish(self) -> None:
+        """Wait until it is done.
+
+        Raises:
+            Exception: what the kernel raised.
+        """
+        self._done.acquire()
+        error, self._error, self._busy = self._error, None, False
+        if error is not None:
+            raise error
+
+    def _work(self) -> None:
+        while True:
+            self._told.acquire()
+            arguments, self._arguments = self._arguments, None
+            if arguments is None:
+                return
+            try:
+                _run(*arguments)
+            except BaseException as error:
+                self._error = error
+            del arguments
+            self._done.release()
+
+
+def _end(workers: list[_Worker], process: int) -> None:
+    """End the threads of a process; in one that was forked from it there are none."""
+    if os.getpid() == process:
+        for worker in workers:
+            worker.end()
+
+
 class Driver:
     """A batch of worlds in main memory.
 
@@ -159,12 +222,15 @@ class Driver:
         self._mission = np.zeros((num_envs, mission_words), np.int32)
         self._description = np.zeros((num_envs, sentences, SENTENCE_WORDS), np.int32)
         self._rules = np.zeros((num_envs, len(COLORS)), np.int8)
-        bounds = np.linspace(0, num_envs, num_threads + 1).astype(int).tolist()
+        share = num_envs / num_threads
+        lead = min(_LEAD, share / 8) if num_threads > 1 else 0
+        bounds = np.linspace(share + lead, num_envs, num_threads).astype(int).tolist()
+        bounds.insert(0, 0)
         self._ranges = [
             (np.zeros((SCRATCH, 1), np.int32), start, stop) for start, stop in pairwise(bounds) if stop > start
         ]
-        self._pool: ThreadPoolExecutor | None = None
-        self._pool_process = 0
+        self._workers: list[_Worker] = []
+        self._workers_process = 0
         example = Outputs.empty(num_envs, mission_words, sentences)
         no_actions, no_rules = np.zeros(num_envs, np.int64), np.zeros((num_envs, len(COLORS)), np.int8)
         scratch, start, _ = self._ranges[0]
@@ -181,17 +247,18 @@ class Driver:
             outputs: filled.
         """
         arguments = self._arguments(actions, rules, outputs)
-        others = []
-        if len(self._ranges) > 1:
-            pool = self._threads()
-            others = [
-                pool.submit(_run, *arguments, scratch, autoreset, start, stop)
-                for scratch, start, stop in self._ranges[1:]
-            ]
         scratch, start, stop = self._ranges[0]
-        _run(*arguments, scratch, autoreset, start, stop)
-        for other in others:
-            other.result()
+        if len(self._ranges) == 1:
+            _run(*arguments, scratch, autoreset, start, stop)
+            return
+        workers = self._threads()
+        for worker, (its_scratch, its_start, its_stop) in zip(workers, self._ranges[1:], strict=True):
+            worker.begin((*arguments, its_scratch, autoreset, its_start, its_stop))
+        try:
+            _run(*arguments, scratch, autoreset, start, stop)
+        finally:
+            for worker in workers:
+                worker.finish()
 
     def write_texts(self) -> None:
         """Write the texts and the rules of all worlds anew, after `worlds` was assigned."""
@@ -207,15 +274,15 @@ class Driver:
 
     def close(self) -> None:
         """End the threads."""
-        if self._pool is not None and self._pool_process == os.getpid():
-            self._pool.shutdown()
-        self._pool = None
+        _end(self._workers, self._workers_process)
+        self._workers = []
 
-    def _threads(self) -> ThreadPoolExecutor:
+    def _threads(self) -> list[_Worker]:
         """The other threads; new ones in a process that was forked, where they are gone."""
-        if self._pool is None or self._pool_process != os.getpid():
-            self._pool, self._pool_process = ThreadPoolExecutor(len(self._ranges) - 1), os.getpid()
-        return self._pool
+        if not self._workers or self._workers_process != os.getpid():
+            self._workers, self._workers_process = [_Worker() for _ in self._ranges[1:]], os.getpid()
+            weakref.finalize(self, _end, self._workers, os.getpid())
+        return self._workers
 
     def _arguments(self, actions: np.ndarray, rules: np.ndarray, outputs: Outputs) -> tuple[Any, ...]:
         o = outputs
