@@ -20,27 +20,22 @@ from babyaipp.engine.state import (
     DOOR_LOCKED,
     DOOR_PLACES,
     EMPTY,
-    GENERATORS,
+    GO_TO_RED_BALL,
+    GO_TO_RED_BALL_MAZE,
+    GO_TO_SEQ,
     KEY,
     MINIGRID_COLORS,
     OBJECTS,
     OPEN_ROWS,
+    PICKUP_LOC,
+    PUT_NEXT_LOCAL,
     REACHED_ROWS,
     STATE_SHIFT,
     TYPE_MASK,
+    UNLOCK,
     WALL,
     WALL_CELL,
 )
-
-GO_TO_RED_BALL = GENERATORS.index("GoToRedBallNoDists")
-GO_TO_RED_BALL_MAZE = GENERATORS.index("GoToRedBallMaze")
-PUT_NEXT_LOCAL = GENERATORS.index("PutNextLocal")
-PUT_NEXT_MAZE = GENERATORS.index("PutNext")
-GO_TO_MAZE = GENERATORS.index("GoTo")
-GO_TO_LOCAL = GENERATORS.index("GoToLocal")
-UNLOCK = GENERATORS.index("Unlock")
-PICKUP_LOC = GENERATORS.index("PickupLoc")
-GO_TO_SEQ = GENERATORS.index("GoToSeq")
 
 _RED_BALL = BALL | MINIGRID_COLORS.index("red") << COLOR_SHIFT
 _NUM_COLORS = len(MINIGRID_COLORS)

@@ -24,7 +24,9 @@ from babyaipp.engine.state import (
     DOOR_OPEN,
     EMPTY,
     FLOOR,
-    GENERATORS,
+    GO_TO_LOCAL,
+    GO_TO_MAZE,
+    GO_TO_SEQ,
     GOTO,
     IN_FRONT,
     KEY,
@@ -40,24 +42,20 @@ from babyaipp.engine.state import (
     OPEN,
     PART_ACTIONS,
     PICK_UP,
+    PICKUP_LOC,
     PLURAL,
     PUT_NEXT,
+    PUT_NEXT_LOCAL,
+    PUT_NEXT_MAZE,
     RIGHT_OF,
     SLOT_MASK,
     SLOT_SHIFT,
     STATE_SHIFT,
     THING_MASK,
     TYPE_MASK,
+    UNLOCK,
 )
 from babyaipp.tiles import DROP, PICKUP, TOGGLE
-
-_PICKUP_LOC = GENERATORS.index("PickupLoc")
-_GO_TO_SEQ = GENERATORS.index("GoToSeq")
-_UNLOCK = GENERATORS.index("Unlock")
-_PUT_NEXT_LOCAL = GENERATORS.index("PutNextLocal")
-_PUT_NEXT = GENERATORS.index("PutNext")
-_GO_TO_LOCAL = GENERATORS.index("GoToLocal")
-_GO_TO = GENERATORS.index("GoTo")
 
 _RED_BALL = BALL  # Minigrid's red is 0
 _DESCRIBE_TRIES = 101
@@ -140,13 +138,13 @@ def _clear_instruction(w):
 def choose_instruction(w, p, scratch, lane):
     """Draw what to do in the world that has just been made; False if nothing suitable is found."""
     _clear_instruction(w)
-    if p.generator == _GO_TO_SEQ:
+    if p.generator == GO_TO_SEQ:
         return _draw_sequence(w, p)
-    if p.generator == _PICKUP_LOC:
+    if p.generator == PICKUP_LOC:
         w.kinds[0] = PICK_UP
         w.descriptions[0, 0] = _draw_description(w, p, 3, True)
         return int(w.descriptions[0, 0]) != _NONE_FOUND
-    if p.generator == _PUT_NEXT_LOCAL or p.generator == _PUT_NEXT:
+    if p.generator == PUT_NEXT_LOCAL or p.generator == PUT_NEXT_MAZE:
         move = integers(w, 0, p.num_objects)
         fixed = integers(w, 0, p.num_objects - 1)
         if fixed >= move:
@@ -154,13 +152,13 @@ def choose_instruction(w, p, scratch, lane):
         w.kinds[0] = PUT_NEXT
         w.descriptions[0, 0] = scratch[OBJECTS + move, lane]
         w.descriptions[0, 1] = scratch[OBJECTS + fixed, lane]
-    elif p.generator == _UNLOCK:
+    elif p.generator == UNLOCK:
         w.kinds[0] = OPEN
         w.descriptions[0, 0] = scratch[OBJECTS, lane]
     else:
         w.kinds[0] = GOTO
         w.descriptions[0, 0] = _RED_BALL
-        if p.generator == _GO_TO_LOCAL or p.generator == _GO_TO:
+        if p.generator == GO_TO_LOCAL or p.generator == GO_TO_MAZE:
             w.descriptions[0, 0] = scratch[OBJECTS + integers(w, 0, p.num_objects), lane]
     return True
 

@@ -76,6 +76,9 @@ GENERATORS: tuple[str, ...] = (  # those that `generate.py` and `instruct.py` kn
     *("Unlock", "PickupLoc", "GoToSeq"),
 )
 
+GO_TO_RED_BALL, GO_TO_RED_BALL_MAZE, PUT_NEXT_LOCAL, PUT_NEXT_MAZE, GO_TO_MAZE, GO_TO_LOCAL = range(6)
+UNLOCK, PICKUP_LOC, GO_TO_SEQ = range(6, len(GENERATORS))
+
 MAX_CELLS = max(level.width * level.height for level in LEVELS.values())
 MAX_SIDE = max(max(level.width, level.height) for level in LEVELS.values())
 MAX_ROOMS = max(level.num_rows * level.num_cols for level in LEVELS.values())
