@@ -71,8 +71,8 @@ class _Episode:
 
     env_id: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ID")]
     """Environment id, such as BabyAIpp-GoToRedBall-Train-v0."""
-    sentence_order: Literal["canonical", "shuffled"] = "canonical"
-    """Order of the description's sentences."""
+    sentence_order: Literal["canonical", "shuffled"] | None = None
+    """Order of the description's sentences, instead of the level's own."""
     world: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Start from the world in this file, JSON or ASCII map, instead of drawing one."""
 

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from babyaipp.tiles import COLORS, PROPERTIES
+from babyaipp.tiles import COLORS, PROPERTIES, TILES
 
 Rule = tuple[str, str]
 """A floor colour and its property."""
 
-Split = Literal["Train", "HeldOut", "All", "Fixed"]
+Split = Literal["Train", "Val", "HeldOut", "All", "Fixed"]
+
+Floors = Literal["strewn", "gates", "patches"]
 
 OBJECT_TYPES: tuple[str, ...] = ("key", "ball", "box")
 ID_PREFIX = "BabyAIpp"
@@ -33,7 +35,20 @@ class Dynamics:
     num_colors: int
     """Floor colours of an episode: the first ones of `COLORS`."""
     held_out: frozenset[Rule]
-    """The rules that never occur in `Train` and are the only ones in `HeldOut`."""
+    """The rules that are the only ones in `HeldOut` and never occur elsewhere but in `All`."""
+    val: frozenset[Rule] = frozenset()
+    """Likewise for `Val`, the split for choosing models; empty: there is none."""
+    num_deadly: int | None = None
+    """How many floor colours of an episode are deadly, whichever they are; None: each property is drawn for itself."""
+
+    @property
+    def rules(self) -> dict[Split, frozenset[Rule]]:
+        """The rules that episodes can have, for each split but `Fixed`."""
+        whole = frozenset((color, name) for color in COLORS[: self.num_colors] for name in self.properties)
+        parts: dict[Split, frozenset[Rule]] = {"Train": whole - self.held_out - self.val}
+        if self.val:
+            parts["Val"] = self.val
+        return parts | {"HeldOut": self.held_out, "All": whole}
 
 
 @dataclass(frozen=True)
@@ -58,7 +73,7 @@ class Level:
 
     name: str
     original: str
-    """Name in the original code base, without the split."""
+    """Name in the original code base, without the split; empty: it has none like it."""
     generator: str
     """Which of the generators places rooms, doors, objects, the agent and the instruction."""
     dynamics: Dynamics
@@ -72,6 +87,12 @@ class Level:
     """Rules of the split `Fixed`, where the level has one."""
     withheld: int = 0
     """How many rules the description always leaves out."""
+    floors: Floors = "strewn"
+    """How the tiles are laid, see `floors.py` and `reading.py`."""
+    num_walls: int = 0
+    """Walls across the room, with two gaps each."""
+    sentence_order: Literal["canonical", "shuffled"] = "canonical"
+    """Order of the description's sentences, unless another one is asked for."""
     width: int = field(init=False)
     height: int = field(init=False)
 
@@ -81,6 +102,7 @@ class Level:
         dynamics = self.dynamics
         rules = {
             *dynamics.held_out,
+            *dynamics.val,
             *((self.fixed or {}).items()),
             *((COLORS[0], name) for name in dynamics.properties),
         }
@@ -89,17 +111,22 @@ class Level:
                 raise ValueError(f"level {self.name}: unknown colour or property in the rule {color!r} {name!r}")
         if not 1 <= dynamics.num_colors <= len(COLORS):
             raise ValueError(f"level {self.name}: num_colors={dynamics.num_colors} must be 1 to {len(COLORS)}")
-        if not dynamics.held_out <= self.drawable_rules("All"):
+        if not dynamics.held_out | dynamics.val <= dynamics.rules["All"]:
             raise ValueError(f"level {self.name}: held-out rules must be rules of the level; got {dynamics.held_out}")
+        if dynamics.held_out & dynamics.val:
+            raise ValueError(f"level {self.name}: rules of Val and HeldOut: {dynamics.held_out & dynamics.val}")
         for split in self.splits:
             allowed = self.allowed(split)
             if len(allowed) < dynamics.num_colors or not all(allowed.values()):
                 raise ValueError(f"level {self.name}: split {split} leaves a floor colour without property: {allowed}")
+            for color, names in allowed.items():
+                if dynamics.num_deadly is not None and len({is_deadly_name(name) for name in names}) < 2:
+                    raise ValueError(f"level {self.name}: split {split} needs both classes for {color}; got {names}")
 
     @property
     def splits(self) -> tuple[Split, ...]:
         """The splits that the level has."""
-        return ("Train", "HeldOut", "All") if self.fixed is None else ("Train", "HeldOut", "All", "Fixed")
+        return (*self.dynamics.rules, *(() if self.fixed is None else ("Fixed",)))
 
     @property
     def num_sentences(self) -> int:
@@ -111,16 +138,18 @@ class Level:
         if split == "Fixed":
             assert self.fixed is not None
             return {color: (self.fixed[color],) for color in COLORS if color in self.fixed}
-        held_out = self.dynamics.held_out
-        return {
-            color: tuple(
-                name
-                for name in PROPERTIES
-                if name in self.dynamics.properties
-                and (split == "All" or ((color, name) in held_out) == (split == "HeldOut"))
-            )
-            for color in COLORS[: self.dynamics.num_colors]
-        }
+        rules = self.dynamics.rules[split]
+        colors = COLORS[: self.dynamics.num_colors]
+        return {color: tuple(name for name in PROPERTIES if (color, name) in rules) for color in colors}
+
+    @property
+    def needed_rules(self) -> tuple[int, int]:
+        """How many deadly and how many harmless floor colours the level's tiles take, at least."""
+        if self.floors == "gates":
+            return 1, 1
+        if self.floors == "patches":
+            return (1, 2) if self.num_cols == 1 else (3, 3)
+        return 0, 0
 
     def drawable_rules(self, split: Split) -> frozenset[Rule]:
         """Every rule that an episode of the split can have."""
@@ -129,6 +158,11 @@ class Level:
     def env_id(self, split: Split) -> str:
         """The id for `gymnasium.make`."""
         return f"{ID_PREFIX}-{self.name}-{split}-{VERSION}"
+
+
+def is_deadly_name(name: str) -> bool:
+    """Whether a property is of the deadly class."""
+    return TILES[PROPERTIES.index(name)].hazard == "deadly"
 
 
 def _rules(*pairs: str) -> frozenset[Rule]:
@@ -147,6 +181,26 @@ PARTIAL = Dynamics(
     ("sticky", "flipud", "fliplr", "slippery", "magic"), 3, _rules("green sticky", "grey flipud", "blue slippery")
 )
 
+_DEADLY = ("trap", "pit", "jail", "drain")
+_HARMLESS = ("slippery", "sticky", "fliplr", "magic")
+
+
+def _latin_square(remainder: int) -> frozenset[Rule]:
+    """The rules of colour c and the i-th property of either class for which (c + i) mod 4 is `remainder`.
+
+    So each colour is deadly in as many of these rules as it is harmless.
+    """
+    return frozenset(
+        (color, name)
+        for c, color in enumerate(COLORS)
+        for names in (_DEADLY, _HARMLESS)
+        for i, name in enumerate(names)
+        if (c + i) % 4 == remainder
+    )
+
+
+READING = Dynamics((*_DEADLY, *_HARMLESS), len(COLORS), _latin_square(0), _latin_square(1), num_deadly=3)
+
 FIXED_6 = MappingProxyType(
     {"green": "slippery", "grey": "flipud", "blue": "fliplr", "red": "trap", "purple": "magic", "yellow": "sticky"}
 )
@@ -157,6 +211,25 @@ _GO_TO = Grammar(("goto",))
 _GO_TO_ONLY = Grammar(("goto",), unique=True)
 _PUT_NEXT = Grammar(("putnext",))
 _GO_TO_SEQ = Grammar(("goto",), types=(*OBJECT_TYPES, "door"), colors=(None, *COLORS), sequences=True)
+
+
+def _reading(
+    name: str, generator: str, grammar: Grammar, room_size: int, floors: Floors, num_walls: int = 0, num_cols: int = 1
+) -> Level:
+    """A row of a level in which an agent that does not read must fail; there is none like it in the original."""
+    return Level(
+        name,
+        "",
+        generator,
+        READING,
+        grammar,
+        room_size,
+        num_cols=num_cols,
+        floors=floors,
+        num_walls=num_walls,
+        sentence_order="shuffled",
+    )
+
 
 _ROWS: tuple[Level, ...] = (
     Level("GoToRedBall", "GoTo_RedBallDynamics", "GoToRedBallNoDists", EASY, _GO_TO_RED_BALL, 8),
@@ -204,6 +277,11 @@ _ROWS: tuple[Level, ...] = (
     Level("GoToRedBallSticky", "GoTo_RedBallDynamicsSticky", "GoToRedBallNoDists", STICKY_EASY, _GO_TO_RED_BALL, 8),
     Level("GoToNoDist", "GoTo_NoDistDynamics", "GoTo", EASY, _GO_TO_ONLY, 8, 3, 3, num_objects=1),
     Level("GoToPartial", "GoTo2by2_PartialDynamics", "GoTo", PARTIAL, _GO_TO, 9, 2, 2, num_objects=18, withheld=1),
+    _reading("CrossTwo", "Crossing", _GO_TO_RED_BALL, 8, "gates", num_walls=1),
+    _reading("CrossMany", "Crossing", _GO_TO_RED_BALL, 13, "gates", num_walls=3),
+    _reading("Minefield", "Minefield", _GO_TO_RED_BALL, 8, "patches"),
+    _reading("MinefieldHard", "Minefield", _GO_TO_RED_BALL, 8, "patches", num_cols=2),
+    _reading("Courier", "Courier", Grammar(("putnext",), unique=True), 8, "gates", num_walls=1),
 )
 
 LEVELS: Mapping[str, Level] = MappingProxyType({level.name: level for level in _ROWS})

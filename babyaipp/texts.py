@@ -38,6 +38,7 @@ VOCABULARY: tuple[str, ...] = (  # append only: a word's id is its place here, a
     *PROPERTIES[:6],
     *_LOREM_WORDS,
     *_MADE_UP_WORDS,
+    *PROPERTIES[6:9],
 )
 VOCABULARY_CAPACITY = 2048
 """Ids stay below this, however many words are appended, so that the spaces and sizes of saved agents keep fitting."""
@@ -91,12 +92,14 @@ def parse_text_condition(text: str) -> TextCondition:
     raise ValueError(f"unknown text condition text={text!r}; allowed: {', '.join(TEXT_CONDITIONS)}, withheld=<count>")
 
 
-def check_sentence_order(order: str) -> str:
-    """The argument itself, if it is a known order.
+def check_sentence_order(order: str | None, default: str) -> str:
+    """The argument itself, if it is a known order; the default, if it is None.
 
     Raises:
         ValueError: unknown order.
     """
+    if order is None:
+        return default
     if order not in SENTENCE_ORDERS:
         raise ValueError(f"unknown sentence_order={order!r}; allowed: {', '.join(SENTENCE_ORDERS)}")
     return order

@@ -42,9 +42,12 @@ TILES: tuple[Tile, ...] = (  # append only: a property's number is its place her
     Tile("fliplr", "free", "left and right are exchanged"),
     Tile("slippery", "path", "a step begun on it takes half a step of time"),
     Tile("magic", "path", "every second step on it first drops the agent one cell down"),
+    Tile("pit", "deadly", "ends the episode without reward"),
+    Tile("jail", "deadly", "never lets the agent go, and nothing it does there counts"),
+    Tile("drain", "deadly", "takes all the time that is left"),
 )
 PROPERTIES: tuple[str, ...] = tuple(tile.name for tile in TILES)
-TRAP, STICKY, FLIPUD, FLIPLR, SLIPPERY, MAGIC = range(len(TILES))
+TRAP, STICKY, FLIPUD, FLIPLR, SLIPPERY, MAGIC, PIT, JAIL, DRAIN = range(len(TILES))
 
 # Actions, numbered as in Minigrid.
 LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE, DONE = range(7)
@@ -54,8 +57,18 @@ _STICKY_STEPS = 2
 
 
 def is_deadly(prop: int) -> bool:
-    """Whether standing on the tile after an action ends the episode."""
-    return prop == TRAP
+    """Whether the instruction can no longer be fulfilled once the agent stands on the tile after an action."""
+    return prop == TRAP or prop >= PIT
+
+
+def is_terminal(prop: int) -> bool:
+    """Whether standing on the deadly tile after an action ends the episode at once."""
+    return prop in (TRAP, PIT)
+
+
+def half_steps_after(prop: int, half_steps: int, max_steps: int) -> int:
+    """The clock after a step that took it to `half_steps` and the agent to the tile."""
+    return HALF_STEPS_PER_STEP * max_steps if prop == DRAIN else half_steps
 
 
 def step_half_steps(prop: int) -> int:
@@ -86,6 +99,8 @@ def effective_action(prop: int, action: int, cell_steps: int) -> int:
     if prop == FLIPLR and action == RIGHT:
         return LEFT
     if prop == STICKY and action == FORWARD and cell_steps < _STICKY_STEPS:
+        return DONE
+    if prop == JAIL and action == FORWARD:
         return DONE
     return action
 

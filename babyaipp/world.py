@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from babyaipp.instructions import DIRECTIONS, Cell, Instruction, Position, can_say, parse_instruction
-from babyaipp.levels import LEVELS, Level, check_rules, get_level, get_split
+from babyaipp.levels import LEVELS, Level, check_rules, get_level, get_split, is_deadly_name
 from babyaipp.maps import THING_LETTERS, draw_map, parse_map, split_ascii
 from babyaipp.texts import merged_text, parse_merged_text, rule_sentence
 from babyaipp.tiles import COLORS
@@ -305,6 +305,24 @@ def check_num_rules(level: Level, rules: Mapping[str, str]) -> None:
             f"rules: level {level.name} has at most {level.num_sentences} floor colours; "
             f"got {len(rules)}: {', '.join(rules)}"
         )
+
+
+def check_given_rules(level: Level, rules: Mapping[str, str]) -> dict[str, str]:
+    """A copy of rules that an episode of a level shall have.
+
+    Raises:
+        ValueError: unknown words, more rules than a description has room for, or too few for the level's tiles.
+    """
+    rules = check_rules(rules)
+    check_num_rules(level, rules)
+    deadly = [color for color, name in rules.items() if is_deadly_name(name)]
+    needed_deadly, needed_harmless = level.needed_rules
+    if len(deadly) < needed_deadly or len(rules) - len(deadly) < needed_harmless:
+        raise ValueError(
+            f"rules: level {level.name} needs at least {needed_deadly} deadly and {needed_harmless} harmless floor "
+            f"colours; got {len(deadly)} and {len(rules) - len(deadly)} in {rules}"
+        )
+    return rules
 
 
 def _parse_rules(text: str) -> dict[str, str]:

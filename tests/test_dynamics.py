@@ -219,6 +219,40 @@ def test_put_next_succeeds_on_a_tile():
     assert reward > 0
 
 
+def test_a_pit_is_another_trap():
+    env = start(">> _g Or ..", green="pit")
+    _, reward, terminated, truncated, info = env.step(FORWARD)
+    assert (reward, terminated, truncated, info["cause"]) == (0.0, True, False, "pit")
+
+
+def test_a_drain_takes_the_time_that_is_left():
+    env = start(">> _g Or ..", green="drain", max_steps=10)
+    _, reward, terminated, truncated, info = env.step(FORWARD)
+    assert (reward, terminated, truncated, info["cause"], info["success"]) == (0.0, False, True, "drain", False)
+    assert (env.half_steps, env.step_count) == (20, 10)
+
+
+def test_a_jail_lets_nobody_go_and_nothing_counts_there():
+    env = start(">> _g Or ..", green="jail", max_steps=8)
+    _, reward, terminated, truncated, info = env.step(FORWARD)
+    assert (reward, terminated, truncated) == (0.0, False, False)
+    assert "cause" not in info
+    for action in (FORWARD, RIGHT, FORWARD, LEFT, PICKUP, DROP):
+        assert env.step(action)[1:4] == (0.0, False, False)
+        assert pose(env)[:2] == (2, 1)
+    _, reward, terminated, truncated, info = env.step(FORWARD)
+    assert (reward, terminated, truncated, info["cause"], info["success"]) == (0.0, False, True, "jail", False)
+
+
+def test_who_falls_into_a_jail_and_steps_on_in_the_same_step_is_free():
+    env = start(">p .. ..", "_g .. ..", green="jail", purple="magic")
+    env.step(DONE)
+    env.step(FORWARD)
+    assert pose(env) == (2, 2, 0)
+    env.step(FORWARD)
+    assert pose(env) == (3, 2, 0)
+
+
 def test_unknown_actions_are_refused_and_change_nothing():
     env = start(">> .. ..")
     for action in (7, -1, 1.5, "left", None):
@@ -228,7 +262,7 @@ def test_unknown_actions_are_refused_and_change_nothing():
     assert pose(env) == (1, 1, 0)
 
 
-def test_the_deadly_properties_are_those_that_end_the_episode():
+def test_the_deadly_properties_are_those_of_the_deadly_class():
     assert [tile.hazard == "deadly" for tile in TILES] == [is_deadly(prop) for prop in range(len(TILES))]
 
 

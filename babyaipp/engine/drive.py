@@ -9,8 +9,8 @@ from babyaipp.engine.compile import device_function, inlined_function, unsigned
 from babyaipp.engine.instruct import write_mission
 from babyaipp.engine.observe import IMAGE_BYTES, observe
 from babyaipp.engine.shared import success_reward, write_description
-from babyaipp.engine.state import NOT_ENDED, RESET, SUCCESS, TIMEOUT
-from babyaipp.engine.step import begin, out_of_time, step
+from babyaipp.engine.state import NOT_ENDED, RESET, SUCCESS
+from babyaipp.engine.step import begin, is_terminated, out_of_time, step
 
 SAME_STEP, NEXT_STEP, DISABLED = range(3)
 
@@ -34,7 +34,7 @@ def step_world(w, p, action, e, reward, terminated, truncated, cause, length):
         if ended != NOT_ENDED:
             if ended == SUCCESS:
                 reward[unsigned(e)] = success_reward(int(w.half_steps), int(w.max_steps))
-            terminated[unsigned(e)] = ended != TIMEOUT
+            terminated[unsigned(e)] = is_terminated(ended)
             truncated[unsigned(e)] = out_of_time(w)
             length[unsigned(e)] = w.steps
             w.ended = True

@@ -11,10 +11,12 @@ from __future__ import annotations
 from babyaipp.engine.compile import device_function, inlined_function, unsigned
 from babyaipp.engine.instruct import choose_instruction, is_sound
 from babyaipp.engine.rng import integers, uniform
-from babyaipp.engine.shared import to_minigrid
+from babyaipp.engine.shared import draw_crossing, draw_field, to_minigrid
 from babyaipp.engine.state import (
     BALL,
     COLOR_SHIFT,
+    COURIER,
+    CROSSING,
     DOOR,
     DOOR_CLOSED,
     DOOR_LOCKED,
@@ -24,6 +26,7 @@ from babyaipp.engine.state import (
     GO_TO_RED_BALL_MAZE,
     GO_TO_SEQ,
     KEY,
+    MINEFIELD,
     MINIGRID_COLORS,
     OBJECTS,
     OPEN_ROWS,
@@ -36,6 +39,7 @@ from babyaipp.engine.state import (
     WALL,
     WALL_CELL,
 )
+from babyaipp.reading import AGENT_DIR, AGENT_X, AGENT_Y, FAR_KIND, FAR_X, FAR_Y, NEAR_KIND, NEAR_X, NEAR_Y, WALLS
 
 _RED_BALL = BALL | MINIGRID_COLORS.index("red") << COLOR_SHIFT
 _NUM_COLORS = len(MINIGRID_COLORS)
@@ -75,6 +79,8 @@ def _attempt(w, p, scratch, lane):
     _lay_rooms(w, p, scratch, lane)
     if p.generator == UNLOCK:
         return _unlock(w, p, scratch, lane)
+    if p.generator >= CROSSING:
+        return _reading(w, p, scratch, lane)
     objects_first = p.generator == PICKUP_LOC or p.generator == GO_TO_SEQ
     if objects_first:
         uniform(w)  # whether a room is locked: never, in these levels
@@ -138,6 +144,42 @@ def _unlock(w, p, scratch, lane):
         return False
     scratch[OBJECTS, lane] = DOOR | (to_minigrid(color) << COLOR_SHIFT)
     return choose_instruction(w, p, scratch, lane) and is_sound(w, p)
+
+
+@device_function
+def _reading(w, p, scratch, lane):
+    """Make the world of a reading level, but for its tiles."""
+    carries = p.generator == COURIER
+    if p.generator == MINEFIELD:
+        door_y = 0
+        if p.num_cols > 1:
+            door_y = int(scratch[DOOR_PLACES, lane])
+            _add_door(w, p, scratch, lane, 0, 0, 0, 0, integers(w, 0, _NUM_COLORS), DOOR_CLOSED)
+        draw_field(w, p.room_size, p.num_cols, door_y, scratch, lane)
+    else:
+        draw_crossing(w, p.room_size, p.num_walls, carries, scratch, lane)
+        for i in range(p.num_walls):
+            wall = WALLS + 3 * i
+            for y in range(1, p.height - 1):
+                if y != int(scratch[wall + 1, lane]) and y != int(scratch[wall + 2, lane]):
+                    w.seen[unsigned(y * p.width + int(scratch[wall, lane]))] = WALL_CELL
+    w.agent_x = scratch[AGENT_X, lane]
+    w.agent_y = scratch[AGENT_Y, lane]
+    w.agent_dir = scratch[AGENT_DIR, lane]
+    goal = _object(int(scratch[FAR_KIND, lane])) if carries else _RED_BALL
+    w.seen[unsigned(int(scratch[FAR_Y, lane]) * p.width + int(scratch[FAR_X, lane]))] = goal
+    if carries:
+        moved = _object(int(scratch[NEAR_KIND, lane]))
+        w.seen[unsigned(int(scratch[NEAR_Y, lane]) * p.width + int(scratch[NEAR_X, lane]))] = moved
+        scratch[OBJECTS, lane] = moved
+    scratch[OBJECTS + 1, lane] = goal
+    return choose_instruction(w, p, scratch, lane)
+
+
+@inlined_function
+def _object(kind):
+    """An object by its kind in `reading.py`."""
+    return (KEY + kind // _NUM_COLORS) | (to_minigrid(kind % _NUM_COLORS) << COLOR_SHIFT)
 
 
 @device_function

@@ -20,6 +20,7 @@ from babyaipp.engine.state import (
     BOX,
     COLOR_MASK,
     COLOR_SHIFT,
+    COURIER,
     DOOR,
     DOOR_OPEN,
     EMPTY,
@@ -152,6 +153,10 @@ def choose_instruction(w, p, scratch, lane):
         w.kinds[0] = PUT_NEXT
         w.descriptions[0, 0] = scratch[OBJECTS + move, lane]
         w.descriptions[0, 1] = scratch[OBJECTS + fixed, lane]
+    elif p.generator == COURIER:
+        w.kinds[0] = PUT_NEXT
+        w.descriptions[0, 0] = scratch[OBJECTS, lane]
+        w.descriptions[0, 1] = scratch[OBJECTS + 1, lane]
     elif p.generator == UNLOCK:
         w.kinds[0] = OPEN
         w.descriptions[0, 0] = scratch[OBJECTS, lane]

@@ -5,7 +5,7 @@ Nothing is written again here but how to look at a cell.
 
 from __future__ import annotations
 
-from babyaipp import bits, floors, texts, tiles
+from babyaipp import bits, floors, reading, texts, tiles
 from babyaipp.engine.compile import device_function, inlined_function, rebound, unsigned
 from babyaipp.engine.rng import integers, uniform
 from babyaipp.engine.state import (
@@ -64,6 +64,8 @@ _NAMES = (
     "bit_count",
     "nth_bit",
     "is_deadly",
+    "is_terminal",
+    "half_steps_after",
     "step_half_steps",
     "falls",
     "turns_around",
@@ -77,6 +79,26 @@ _NAMES = (
     "find_cell",
     "draw_rules",
     "place_floors",
+    "_draw_object",
+    "draw_crossing",
+    "_draw_distant",
+    "draw_field",
+    "_draw_color",
+    "_draw_property",
+    "draw_balanced_rules",
+    "harmless_colors",
+    "lay_gates",
+    "_is_free",
+    "_step",
+    "fewest_steps",
+    "_entered",
+    "_has_tile",
+    "_is_connected",
+    "_nearest",
+    "_lay_patches",
+    "_lay_room",
+    "_find",
+    "lay_patches",
     "text_draw",
     "_select",
     "draw_described",
@@ -84,7 +106,7 @@ _NAMES = (
 )
 
 _compiled = rebound(
-    (bits, tiles, floors, texts),
+    (bits, tiles, floors, reading, texts),
     _NAMES,
     {
         "integers": integers,
@@ -96,11 +118,18 @@ _compiled = rebound(
 )
 
 action_on_held = _compiled["action_on_held"]
+draw_balanced_rules = _compiled["draw_balanced_rules"]
+draw_crossing = _compiled["draw_crossing"]
 draw_described = _compiled["draw_described"]
+draw_field = _compiled["draw_field"]
 draw_rules = _compiled["draw_rules"]
 effective_action = _compiled["effective_action"]
 falls = _compiled["falls"]
+half_steps_after = _compiled["half_steps_after"]
 is_deadly = _compiled["is_deadly"]
+is_terminal = _compiled["is_terminal"]
+lay_gates = _compiled["lay_gates"]
+lay_patches = _compiled["lay_patches"]
 next_cell_steps = _compiled["next_cell_steps"]
 next_color_steps = _compiled["next_color_steps"]
 nth_bit = _compiled["nth_bit"]

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from babyaipp.engine.convert import check_max_steps
-from babyaipp.levels import Level, check_rules
-from babyaipp.world import World, check_num_rules
+from babyaipp.levels import Level
+from babyaipp.world import World, check_given_rules
 
 _OPTIONS = ("rules", "world", "reset_mask")
 
@@ -47,7 +47,7 @@ class Starts:
             raise ValueError(f"unknown reset options {unknown}; allowed: {', '.join(_OPTIONS)}")
         rows = _rows(options.get("reset_mask"), num_envs)
         seeds, first_seed = _seeds(seed, num_envs)
-        rules = _each("rules", options.get("rules"), Mapping, num_envs, lambda given: _check_rules(given, level))
+        rules = _each("rules", options.get("rules"), Mapping, num_envs, lambda given: check_given_rules(level, given))
         worlds = _each("world", options.get("world"), World, num_envs, lambda given: _check_world(given, level))
         if rules.keys() & worlds.keys():
             raise ValueError("reset options 'rules' and 'world' exclude each other: a world has its own rules")
@@ -119,12 +119,6 @@ def _each(name: str, given: Any, kind: type, num_envs: int, check: Callable[[Any
 
 def _only(entries: dict[int, _Checked], rows: frozenset[int]) -> dict[int, _Checked]:
     return {row: entry for row, entry in entries.items() if row in rows}
-
-
-def _check_rules(rules: Any, level: Level) -> dict[str, str]:
-    rules = check_rules(rules)
-    check_num_rules(level, rules)
-    return rules
 
 
 def _check_world(world: Any, level: Level) -> World:

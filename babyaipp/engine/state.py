@@ -11,11 +11,13 @@ and 7 state of a door. `hidden` is the rest, see below.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import get_args
 
 import numpy as np
 
+from babyaipp import reading
 from babyaipp.instructions import ACTION_KINDS, LOCATIONS, SEQUENCE_KINDS, max_words
-from babyaipp.levels import LEVELS, OBJECT_TYPES, Level, get_split
+from babyaipp.levels import LEVELS, OBJECT_TYPES, Floors, Level, get_split
 from babyaipp.texts import (
     SENTENCE_ORDERS,
     SENTENCE_WORDS,
@@ -73,11 +75,14 @@ CAUSES: tuple[str, ...] = ("", "success", "failure", "timeout", *PROPERTIES)
 
 GENERATORS: tuple[str, ...] = (  # those that `generate.py` and `instruct.py` know
     *("GoToRedBallNoDists", "GoToRedBallMaze", "PutNextLocal", "PutNext", "GoTo", "GoToLocal"),
-    *("Unlock", "PickupLoc", "GoToSeq"),
+    *("Unlock", "PickupLoc", "GoToSeq", "Crossing", "Courier", "Minefield"),
 )
 
 GO_TO_RED_BALL, GO_TO_RED_BALL_MAZE, PUT_NEXT_LOCAL, PUT_NEXT_MAZE, GO_TO_MAZE, GO_TO_LOCAL = range(6)
-UNLOCK, PICKUP_LOC, GO_TO_SEQ = range(6, len(GENERATORS))
+UNLOCK, PICKUP_LOC, GO_TO_SEQ, CROSSING, COURIER, MINEFIELD = range(6, len(GENERATORS))
+
+FLOORS: tuple[str, ...] = get_args(Floors)
+STREWN, GATES, PATCHES = range(len(FLOORS))
 
 MAX_CELLS = max(level.width * level.height for level in LEVELS.values())
 MAX_SIDE = max(max(level.width, level.height) for level in LEVELS.values())
@@ -125,8 +130,11 @@ PARAMETERS = np.dtype(
         ("width", np.int32),
         ("height", np.int32),
         ("num_objects", np.int32),
+        ("num_walls", np.int32),
+        ("floors", np.int32),
         ("max_steps", np.int32),  # 0: the level's own limit
         ("num_colors", np.int32),
+        ("num_deadly", np.int32),  # -1: each colour's property is drawn for itself
         ("choose_colors", np.bool_),
         ("shuffled", np.bool_),  # order of the sentences
         ("allowed", np.int32, (len(COLORS),)),  # bit mask of the properties that a colour may have
@@ -155,7 +163,7 @@ OPEN_ROWS = 0
 REACHED_ROWS = OPEN_ROWS + MAX_SIDE
 DOOR_PLACES = REACHED_ROWS + MAX_SIDE  # of each room: where a door to the right and one down would be
 OBJECTS = DOOR_PLACES + 2 * MAX_ROOMS
-SCRATCH = OBJECTS + MAX_OBJECTS
+SCRATCH = max(OBJECTS + MAX_OBJECTS, reading.SCRATCH)
 
 
 def mission_words(level: Level) -> int:
@@ -185,8 +193,11 @@ def parameters(
     for name in ("room_size", "num_rows", "num_cols", "width", "height"):
         p[name] = getattr(level, name)
     p["num_objects"] = level.num_objects or 0
+    p["num_walls"] = level.num_walls
+    p["floors"] = FLOORS.index(level.floors)
     p["max_steps"] = max_steps or 0
     p["num_colors"] = level.dynamics.num_colors
+    p["num_deadly"] = -1 if level.dynamics.num_deadly is None else level.dynamics.num_deadly
     p["choose_colors"] = split == "Fixed"
     p["shuffled"] = sentence_order == SENTENCE_ORDERS[1]
     for color, names in level.allowed(split).items():
@@ -226,6 +237,7 @@ def _check_size(level: Level) -> None:
         ("cells a side", max(level.width, level.height), MAX_SIDE),
         ("rooms", level.num_rows * level.num_cols, MAX_ROOMS),
         ("objects", level.num_objects or 0, MAX_OBJECTS),
+        ("walls", level.num_walls, reading.MAX_WALLS),
     ):
         if size > limit:
             raise ValueError(f"level {level.name}: {size} {what} are more than the engine's {limit}")

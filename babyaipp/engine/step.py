@@ -12,12 +12,17 @@ from babyaipp.engine.instruct import begin_instruction, gone_bits, verify
 from babyaipp.engine.rng import integers
 from babyaipp.engine.shared import (
     action_on_held,
+    draw_balanced_rules,
     draw_described,
     draw_rules,
     effective_action,
     falls,
     from_minigrid,
+    half_steps_after,
     is_deadly,
+    is_terminal,
+    lay_gates,
+    lay_patches,
     next_cell_steps,
     next_color_steps,
     place_floors,
@@ -34,11 +39,13 @@ from babyaipp.engine.state import (
     EMPTY,
     FIRST_DEADLY,
     FLOOR,
+    GATES,
     KEY,
     NOT_ENDED,
     RESET_TO_WORLD,
     RESET_WITH_RULES,
     STATE_SHIFT,
+    STREWN,
     SUCCESS,
     THING_MASK,
     TILE_MASK,
@@ -67,11 +74,14 @@ def begin(w, p, how, rules, scratch, lane):
     if how != RESET_TO_WORLD:
         generate(w, p, scratch, lane)
         begin_instruction(w, p)
-        draw_rules(w, p.allowed, p.num_colors, p.choose_colors, w.rules)
+        if p.num_deadly < 0:
+            draw_rules(w, p.allowed, p.num_colors, p.choose_colors, w.rules)
+        else:
+            draw_balanced_rules(w, p.allowed, p.num_deadly, p.hazards, w.rules)
         if how == RESET_WITH_RULES:
             for color in range(len(w.rules)):
                 w.rules[color] = rules[color]
-        place_floors(w, (w, p), int(w.agent_x), int(w.agent_y), p.room_size, p.num_cols, p.num_rows, w.rules, p.hazards)
+        _lay_floors(w, p, scratch, lane)
         if p.max_steps > 0:
             w.max_steps = p.max_steps
     text_seed = integers(w, 0, TEXT_SEEDS)
@@ -94,6 +104,21 @@ def begin(w, p, how, rules, scratch, lane):
     w.verified = 0
     w.fulfilled = 0
     w.ended = False
+
+
+@device_function
+def _lay_floors(w, p, scratch, lane):
+    """Lay the tiles as the level does."""
+    grid = (w, p)
+    x = int(w.agent_x)
+    y = int(w.agent_y)
+    if p.floors == STREWN:
+        place_floors(w, grid, x, y, p.room_size, p.num_cols, p.num_rows, w.rules, p.hazards)
+    elif p.floors == GATES:
+        lay_gates(w, grid, p.room_size, w.rules, p.hazards)
+    else:
+        direction = int(w.agent_dir)
+        lay_patches(w, grid, x, y, direction, p.room_size, p.num_cols, p.allowed, w.rules, p.hazards, scratch, lane)
 
 
 @inlined_function
@@ -221,10 +246,17 @@ def step(w, p, action):
     if color_after != NONE:
         prop = int(w.rules[unsigned(color_after)])
         if is_deadly(prop):
-            return FIRST_DEADLY + prop
+            w.half_steps = half_steps_after(prop, half_steps, int(w.max_steps))
+            return FIRST_DEADLY + prop if is_terminal(prop) or out_of_time(w) else NOT_ENDED
     if fulfilled:
         return SUCCESS
     return TIMEOUT if out_of_time(w) else NOT_ENDED
+
+
+@device_function
+def is_terminated(ended):
+    """Whether an episode that has ended so would not have gone on with more time."""
+    return ended != TIMEOUT and (ended < FIRST_DEADLY or is_terminal(ended - FIRST_DEADLY))
 
 
 @device_function

@@ -56,7 +56,7 @@ class BatchedWorlds(VectorEnv[dict[str, Any], Any, Any]):
 
     Args:
         level: name of a row of the level table, or a row.
-        split: "Train", "HeldOut", "All", or "Fixed" where the level has it.
+        split: "Train", "HeldOut", "All", or "Val" or "Fixed" where the level has it.
         num_envs: how many worlds.
         device: "cpu", "cuda" or "cuda:<number>".
         output: "numpy" or "torch"; None: NumPy arrays on the CPU, tensors on CUDA, which gives no others. Rewards
@@ -64,7 +64,7 @@ class BatchedWorlds(VectorEnv[dict[str, Any], Any, Any]):
         autoreset_mode: "SameStep", "NextStep", "Disabled", or Gymnasium's `AutoresetMode`.
         num_threads: threads on the CPU; results do not depend on it.
         text: "true", "lorem", "lorem_any", "shuffled_rules", "none", "withheld=n".
-        sentence_order: "canonical" or "shuffled".
+        sentence_order: "canonical" or "shuffled"; None: the level's own.
         max_steps: time limit, instead of the level's own.
         copy: what is returned may be kept. Without, the next call overwrites observations, rules, and tensors in
             `infos`.
@@ -96,7 +96,7 @@ class BatchedWorlds(VectorEnv[dict[str, Any], Any, Any]):
         autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
         num_threads: int = 1,
         text: str = "true",
-        sentence_order: str = "canonical",
+        sentence_order: str | None = None,
         max_steps: int | None = None,
         copy: bool = True,
         episode_statistics: bool = True,
@@ -111,7 +111,7 @@ class BatchedWorlds(VectorEnv[dict[str, Any], Any, Any]):
         self.split = get_split(self.level, split)
         self.num_envs = _check_count("num_envs", num_envs)
         self.text_condition = parse_text_condition(text)
-        self.sentence_order = check_sentence_order(sentence_order)
+        self.sentence_order = check_sentence_order(sentence_order, self.level.sentence_order)
         self.autoreset_mode = _parse_autoreset_mode(autoreset_mode)
         self.copy = copy
         self.episode_statistics = episode_statistics
@@ -345,7 +345,7 @@ def make_vec(level: str | Level, split: str = "Train", num_envs: int = 1, **kwar
 
     Args:
         level: name of a row of the level table, or a row.
-        split: "Train", "HeldOut", "All", or "Fixed" where the level has it.
+        split: "Train", "HeldOut", "All", or "Val" or "Fixed" where the level has it.
         num_envs: how many worlds.
         **kwargs: see `BatchedWorlds`.
 

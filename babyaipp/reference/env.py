@@ -19,7 +19,8 @@ from minigrid.envs.babyai.core.roomgrid_level import RejectSampling, RoomGridLev
 
 from babyaipp import tiles
 from babyaipp.floors import draw_rules, integers, place_floors
-from babyaipp.levels import Level, check_rules, get_level, get_split
+from babyaipp.levels import Level, get_level, get_split
+from babyaipp.reading import SCRATCH, draw_balanced_rules, lay_gates, lay_patches
 from babyaipp.reference.generators import GENERATORS
 from babyaipp.reference.grid import FloorGrid, floor_cells, grid_of, walls_and_cells
 from babyaipp.reference.instrs import instr_of, instruction_of
@@ -34,7 +35,7 @@ from babyaipp.texts import (
     parse_text_condition,
 )
 from babyaipp.tiles import COLORS, HAZARD_CLASSES, NONE, PROPERTIES, TILES
-from babyaipp.world import World, check_num_rules
+from babyaipp.world import World, check_given_rules
 
 RENDER_MODES = ("human", "rgb_array", "ansi")
 
@@ -60,8 +61,7 @@ class _Start:
             raise ValueError("reset options 'rules' and 'world' exclude each other: a world has its own rules")
         rules, world = options.get("rules"), options.get("world")
         if rules is not None:
-            rules = check_rules(rules)
-            check_num_rules(level, rules)
+            rules = check_given_rules(level, rules)
         if world is not None:
             if not isinstance(world, World):
                 raise ValueError(f"reset option 'world' must be a babyaipp.World; got {type(world).__name__}")
@@ -107,7 +107,7 @@ class FloorDynamics(RoomGridLevel):
         split: str,
         *,
         text: str = "true",
-        sentence_order: str = "canonical",
+        sentence_order: str | None = None,
         max_steps: int | None = None,
         render_mode: str | None = None,
         **kwargs: Any,
@@ -119,7 +119,7 @@ class FloorDynamics(RoomGridLevel):
         self.level = level
         self.split = get_split(level, split)
         self.text_condition = parse_text_condition(text)
-        self.sentence_order = check_sentence_order(sentence_order)
+        self.sentence_order = check_sentence_order(sentence_order, level.sentence_order)
         self._allowed = level.allowed(self.split)
         self._start = _Start()
         self._screen = Screen()
@@ -198,7 +198,10 @@ class FloorDynamics(RoomGridLevel):
         prop_after = self._property_of(color_after)
         cause = ("success" if self._fulfilled else "failure") if terminated else "timeout"
         if tiles.is_deadly(prop_after):
-            reward, terminated, cause = 0.0, True, PROPERTIES[prop_after]
+            self.half_steps = tiles.half_steps_after(prop_after, self.half_steps, self.max_steps)
+            self.step_count = self.half_steps / tiles.HALF_STEPS_PER_STEP
+            reward, terminated, cause = 0.0, tiles.is_terminal(prop_after), PROPERTIES[prop_after]
+            truncated = self.half_steps >= tiles.HALF_STEPS_PER_STEP * self.max_steps
             self.last_effect = f"{cause}: {TILES[prop_after].effect}"
         info: dict[str, Any] = {"rules": dict(self.rules)}
         if terminated or truncated:
@@ -296,22 +299,26 @@ class FloorDynamics(RoomGridLevel):
         for color, names in self._allowed.items():
             allowed[COLORS.index(color)] = sum(1 << PROPERTIES.index(name) for name in names)
         properties = np.full(len(COLORS), NONE)
-        draw_rules(self.np_random, allowed, self.level.dynamics.num_colors, self.split == "Fixed", properties)
+        dynamics = self.level.dynamics
+        if dynamics.num_deadly is None:
+            draw_rules(self.np_random, allowed, dynamics.num_colors, self.split == "Fixed", properties)
+        else:
+            draw_balanced_rules(self.np_random, allowed, dynamics.num_deadly, _HAZARDS, properties)
         drawn = {COLORS[i]: PROPERTIES[prop] for i, prop in enumerate(properties) if prop != NONE}
         self._set_rules(drawn if self._start.rules is None else self._start.rules)
         cells = floor_cells(self.grid)
         grid = np.stack([cells, np.full_like(cells, NONE)])
-        place_floors(
-            self.np_random,
-            grid,
-            int(self.agent_pos[0]),
-            int(self.agent_pos[1]),
-            self.room_size,
-            self.num_cols,
-            self.num_rows,
-            self._properties,
-            _HAZARDS,
-        )
+        x, y = map(int, self.agent_pos)
+        rooms = (self.room_size, self.num_cols)
+        rules = self._properties
+        if self.level.floors == "strewn":
+            place_floors(self.np_random, grid, x, y, *rooms, self.num_rows, rules, _HAZARDS)
+        elif self.level.floors == "gates":
+            lay_gates(self.np_random, grid, self.room_size, rules, _HAZARDS)
+        else:
+            scratch = np.zeros((SCRATCH, 1), np.int64)
+            direction = int(self.agent_dir)
+            lay_patches(self.np_random, grid, x, y, direction, *rooms, allowed, rules, _HAZARDS, scratch, 0)
         self.grid = FloorGrid(self.grid, grid[1])
 
     def _take_over(self, world: World) -> None:
@@ -373,10 +380,10 @@ def make(level: str, split: str, **kwargs: Any) -> FloorDynamics:
 
     Args:
         level: name of a row of the level table.
-        split: "Train", "HeldOut", "All", or "Fixed" where the level has it.
+        split: "Train", "HeldOut", "All", or "Val" or "Fixed" where the level has it.
         **kwargs: `text` ("true", "lorem", "lorem_any", "shuffled_rules", "none", "withheld=n"), `sentence_order`
-            ("canonical", "shuffled"), `max_steps` (int, instead of the level's own), `render_mode` ("human",
-            "rgb_array", "ansi") and the other arguments of Minigrid's environments (`tile_size`, `highlight`,
+            ("canonical", "shuffled"; None: the level's own), `max_steps` (int, instead of the level's own),
+            `render_mode` ("human", "rgb_array", "ansi") and the other arguments of Minigrid's environments (`tile_size`, `highlight`,
             `agent_pov`, `agent_view_size`).
 
     Raises:
