@@ -43,6 +43,8 @@ FLOORS = ["cell_at", "tile_at", "lay_tile", "hazard_colors", "hazard_load", "fin
 TEXTS = ["text_draw", "_select", "draw_described", "write_description"]
 TILES = [
     "is_deadly",
+    "is_terminal",
+    "half_steps_after",
     "step_half_steps",
     "falls",
     "turns_around",
@@ -75,6 +77,8 @@ def test_tile_rules_compile(both):
     python, compiled = both
     for prop in range(-1, len(tiles.TILES)):
         assert python.is_deadly(prop) == compiled.is_deadly(prop)
+        assert python.is_terminal(prop) == compiled.is_terminal(prop)
+        assert python.half_steps_after(prop, 7, 64) == compiled.half_steps_after(prop, 7, 64)
         assert python.step_half_steps(prop) == compiled.step_half_steps(prop)
         for action in range(7):
             assert python.turns_around(prop, action) == compiled.turns_around(prop, action)
