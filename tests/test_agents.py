@@ -54,7 +54,7 @@ def same_parameters(run: Run, other: Run) -> bool:
 
 def command(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=600, check=False
     )
 
 
@@ -237,7 +237,7 @@ def test_ctrl_c_leaves_a_checkpoint_to_resume(tmp_path: Path) -> None:
     while len(run.read_progress()) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    printed, errors = process.communicate(timeout=30)
+    printed, errors = process.communicate(timeout=120)
     assert process.returncode == INTERRUPTED, errors
     assert f"python -m agents.train --resume {run.folder}" in printed
     assert "Traceback" not in errors

@@ -24,7 +24,7 @@ def test_programs_run(document):
     programs = "".join(program for name, _, program in PROGRAMS if name == document)
     pytest.importorskip("stable_baselines3")
     prologue = "import warnings; warnings.simplefilter('ignore')\nimport gymnasium, babyaipp, stable_baselines3\n"
-    subprocess.run([sys.executable, "-c", prologue + programs], cwd=ROOT, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", prologue + programs], cwd=ROOT, check=True, timeout=600)
 
 
 def test_the_level_table_is_current():

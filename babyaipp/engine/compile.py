@@ -9,14 +9,15 @@ import hashlib
 import os
 import sys
 import tempfile
-import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numba
 import numpy as np
+from numba.extending import intrinsic
 
 _DEVICE_OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
@@ -70,9 +71,7 @@ _COMPILED_SOURCES = (
 )
 
 
-def rebound(
-    modules: tuple[types.ModuleType, ...], names: tuple[str, ...], replaced: Mapping[str, Any]
-) -> dict[str, Any]:
+def rebound(modules: tuple[ModuleType, ...], names: tuple[str, ...], replaced: Mapping[str, Any]) -> dict[str, Any]:
     """Compiled copies of functions of modules that are plain Python, calling each other and what is put in place.
 
     Args:
@@ -86,8 +85,27 @@ def rebound(
     namespace = {name: value for module in modules for name, value in vars(module).items()} | dict(replaced)
     for name in names:
         source = namespace[name]
-        namespace[name] = device_function(types.FunctionType(source.__code__, namespace, name, source.__defaults__))
+        namespace[name] = device_function(FunctionType(source.__code__, namespace, name, source.__defaults__))
     return {name: namespace[name] for name in names}
+
+
+@intrinsic
+def _fetch_add(typing_context: Any, array: Any, amount: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        first = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.atomic_rmw("add", first, arguments[1], "monotonic")
+
+    return numba.types.int64(array, numba.types.int64), generate
+
+
+def _fetch_add_in_python(array: np.ndarray, amount: int) -> int:
+    before = int(array[0])
+    array[0] += amount
+    return before
+
+
+fetch_add = _fetch_add_in_python if numba.config.DISABLE_JIT else _fetch_add
+"""Add to the one element of an (1,) int64 array and give what it was before; compiled, at once for all threads."""
 
 
 def cache_folder() -> Path:

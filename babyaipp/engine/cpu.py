@@ -6,13 +6,12 @@ import os
 import threading
 import weakref
 from dataclasses import dataclass, fields
-from itertools import pairwise
 from typing import Any
 
 import numba
 import numpy as np
 
-from babyaipp.engine.compile import compile_kernel, kernel
+from babyaipp.engine.compile import compile_kernel, fetch_add, kernel
 from babyaipp.engine.drive import (
     SAME_STEP,
     begin_world,
@@ -27,11 +26,11 @@ from babyaipp.engine.state import LEAVE, RESET, SCRATCH, WORLD
 from babyaipp.texts import SENTENCE_WORDS
 from babyaipp.tiles import COLORS
 
-# Worlds are observed soon after they were stepped, while they are in the cache.
+# A thread takes so many worlds at a time: they are observed soon after they were stepped, while they are in the cache.
 _BLOCK = 512
 
-# The calling thread steps so many worlds more than the others, which take a while to wake up.
-_LEAD = 150
+# Of a smaller batch, so many parts for each of several threads, as one may wake up late or be held up.
+_PARTS = 16
 
 
 @dataclass
@@ -104,14 +103,17 @@ def _advance(
     mission,
     description,
     rules,
-    scratch,
     autoreset,
-    start,
-    stop,
+    taken,
+    block,
+    scratch,
 ):
     p = parameters[0]
-    for first in range(start, stop, _BLOCK):
-        last = min(first + _BLOCK, stop)
+    while True:
+        first = fetch_add(taken, block)
+        if first >= len(worlds):
+            return
+        last = min(first + block, len(worlds))
         for e in range(first, last):
             w = worlds[e]
             action = wanted(w, int(actions[e]), autoreset)
@@ -222,20 +224,14 @@ class Driver:
         self._mission = np.zeros((num_envs, mission_words), np.int32)
         self._description = np.zeros((num_envs, sentences, SENTENCE_WORDS), np.int32)
         self._rules = np.zeros((num_envs, len(COLORS)), np.int8)
-        share = num_envs / num_threads
-        lead = min(_LEAD, share / 8) if num_threads > 1 else 0
-        bounds = np.linspace(share + lead, num_envs, num_threads).astype(int).tolist()
-        bounds.insert(0, 0)
-        self._ranges = [
-            (np.zeros((SCRATCH, 1), np.int32), start, stop) for start, stop in pairwise(bounds) if stop > start
-        ]
+        self._scratches = [np.zeros((SCRATCH, 1), np.int32) for _ in range(min(num_threads, num_envs))]
+        parts = _PARTS * num_threads if num_threads > 1 else 1
+        self._block = min(_BLOCK, -(-num_envs // parts))
         self._workers: list[_Worker] = []
         self._workers_process = 0
         example = Outputs.empty(num_envs, mission_words, sentences)
         no_actions, no_rules = np.zeros(num_envs, np.int64), np.zeros((num_envs, len(COLORS)), np.int8)
-        scratch, start, _ = self._ranges[0]
-        arguments = self._arguments(no_actions, no_rules, example)
-        compile_kernel(_advance, (*arguments, scratch, SAME_STEP, start, start), seconds=20)
+        compile_kernel(_advance, self._arguments(no_actions, no_rules, example, SAME_STEP), seconds=20)
 
     def advance(self, actions: np.ndarray, rules: np.ndarray, autoreset: int, outputs: Outputs) -> None:
         """Step, reset or leave every world, and write what is seen then.
@@ -246,16 +242,15 @@ class Driver:
             autoreset: SAME_STEP, NEXT_STEP or DISABLED.
             outputs: filled.
         """
-        arguments = self._arguments(actions, rules, outputs)
-        scratch, start, stop = self._ranges[0]
-        if len(self._ranges) == 1:
-            _run(*arguments, scratch, autoreset, start, stop)
+        *arguments, scratch = self._arguments(actions, rules, outputs, autoreset)
+        if len(self._scratches) == 1:
+            _run(*arguments, scratch)
             return
         workers = self._threads()
-        for worker, (its_scratch, its_start, its_stop) in zip(workers, self._ranges[1:], strict=True):
-            worker.begin((*arguments, its_scratch, autoreset, its_start, its_stop))
+        for worker, its_scratch in zip(workers, self._scratches[1:], strict=True):
+            worker.begin((*arguments, its_scratch))
         try:
-            _run(*arguments, scratch, autoreset, start, stop)
+            _run(*arguments, scratch)
         finally:
             for worker in workers:
                 worker.finish()
@@ -280,11 +275,11 @@ class Driver:
     def _threads(self) -> list[_Worker]:
         """The other threads; new ones in a process that was forked, where they are gone."""
         if not self._workers or self._workers_process != os.getpid():
-            self._workers, self._workers_process = [_Worker() for _ in self._ranges[1:]], os.getpid()
+            self._workers, self._workers_process = [_Worker() for _ in self._scratches[1:]], os.getpid()
             weakref.finalize(self, _end, self._workers, os.getpid())
         return self._workers
 
-    def _arguments(self, actions: np.ndarray, rules: np.ndarray, outputs: Outputs) -> tuple[Any, ...]:
+    def _arguments(self, actions: np.ndarray, rules: np.ndarray, outputs: Outputs, autoreset: int) -> tuple[Any, ...]:
         o = outputs
         return (
             self._records,
@@ -309,17 +304,23 @@ class Driver:
             self._mission,
             self._description,
             self._rules,
+            autoreset,
+            np.zeros(1, np.int64),
+            self._block,
+            self._scratches[0],
         )
 
 
 if numba.config.DISABLE_JIT:
+    _one_at_a_time = threading.Lock()
 
     def _viewed(records: np.ndarray) -> Any:
         """Records whose fields are attributes in Python, too."""
         return records.view(np.recarray)
 
     def _run(*arguments: Any) -> None:
-        with np.errstate(over="ignore"):  # the random stream's words wrap around
+        # One thread after the other: here, what a thread takes is not taken at once.
+        with _one_at_a_time, np.errstate(over="ignore"):  # the random stream's words wrap around
             _advance(*arguments)
 
 else:
