@@ -34,6 +34,7 @@ from agents.sb3 import action_probabilities, load_model
 from agents.statistics import CONFIDENCE, Estimate, difference_interval, mean_interval, wilson_interval
 from babyaipp import __version__
 from babyaipp.levels import get_level, get_split
+from babyaipp.texts import TEXT_CONDITION_NAMES
 
 RANDOM = "random"
 _DEFAULT_LEVEL = "GoToRedBall"
@@ -51,8 +52,9 @@ class EvaluateConfig:
     splits: str = "Train,HeldOut,All"
     level: str | None = None
     """Default: the level trained on."""
-    text: str | None = None
-    """What the description tells; default: as in training."""
+    text: Annotated[
+        str | None, tyro.conf.arg(help=f"What the description tells: {TEXT_CONDITION_NAMES}; default: as in training.")
+    ] = None
     sentence_order: str | None = None
     """Default: as in training."""
     seed: int = 0

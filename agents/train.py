@@ -32,6 +32,7 @@ from agents.environments import Task, WorkerVecEnv, training_seeds
 from agents.registry import agent_config
 from agents.runs import Run, write_json
 from agents.sb3 import PPOConfig, load_model, new_model
+from babyaipp.texts import TEXT_CONDITION_NAMES
 
 _RECENT_EPISODES = 500
 _DEFAULT_FRAMES = 1_000_000
@@ -65,8 +66,7 @@ class TrainConfig:
     agent: str = "attention_fusion"
     """Which agent: a file of the folder `agents`."""
     level: str = "GoToRedBall"
-    text: str = "true"
-    """What the description tells: true, lorem, lorem_any, shuffled_rules, none, withheld=<count>."""
+    text: Annotated[str, tyro.conf.arg(help=f"What the description tells: {TEXT_CONDITION_NAMES}.")] = "true"
     sentence_order: str = "canonical"
     """Order of the description's sentences: canonical, shuffled."""
     frames: Frames | None = None

@@ -72,6 +72,8 @@ class Level:
     """Rules of the split `Fixed`, where the level has one."""
     withheld: int = 0
     """How many rules the description always leaves out."""
+    balanced: bool = False
+    """Whether a text that contradicts the rules tells of deadly floors that they are harmless, and the reverse."""
     width: int = field(init=False)
     height: int = field(init=False)
 
@@ -121,6 +123,13 @@ class Level:
             )
             for color in COLORS[: self.dynamics.num_colors]
         }
+
+    def properties(self, split: Split) -> tuple[str, ...]:
+        """The properties that floors can have in a split, whatever their colour; each once, in no certain order."""
+        if split == "Fixed":
+            assert self.fixed is not None
+            return tuple(dict.fromkeys(self.fixed.values()))
+        return self.dynamics.properties
 
     def drawable_rules(self, split: Split) -> frozenset[Rule]:
         """Every rule that an episode of the split can have."""

@@ -42,9 +42,12 @@ TILES: tuple[Tile, ...] = (  # append only: a property's number is its place her
     Tile("fliplr", "free", "left and right are exchanged"),
     Tile("slippery", "path", "a step begun on it takes half a step of time"),
     Tile("magic", "path", "every second step on it first drops the agent one cell down"),
+    Tile("pit", "deadly", "ends the episode without reward"),
+    Tile("jail", "deadly", "never lets the agent go, and nothing it does there counts"),
+    Tile("drain", "deadly", "takes all the time that is left"),
 )
 PROPERTIES: tuple[str, ...] = tuple(tile.name for tile in TILES)
-TRAP, STICKY, FLIPUD, FLIPLR, SLIPPERY, MAGIC = range(len(TILES))
+TRAP, STICKY, FLIPUD, FLIPLR, SLIPPERY, MAGIC, PIT, JAIL, DRAIN = range(len(TILES))
 
 # Actions, numbered as in Minigrid.
 LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE, DONE = range(7)

@@ -59,6 +59,7 @@ _COMPILED_SOURCES = (
         "floors.py",
         "instructions.py",
         "levels.py",
+        "paraphrases.py",
         "texts.py",
         "tiles.py",
         "engine/compile.py",

@@ -24,7 +24,6 @@ from babyaipp.engine.drive import (
 )
 from babyaipp.engine.observe import VIEW, write_action_mask
 from babyaipp.engine.state import LEAVE, RESET, SCRATCH, WORLD
-from babyaipp.texts import SENTENCE_WORDS
 from babyaipp.tiles import COLORS
 
 # Worlds are observed soon after they were stepped, while they are in the cache.
@@ -41,7 +40,7 @@ class Outputs:
     image: Any  # (n, 7, 7, 3) uint8
     direction: Any  # (n,) int64
     mission: Any  # (n, mission_words) int32
-    description: Any  # (n, sentences, words) int32
+    description: Any  # (n, sentences, sentence_words) int32
     reward: Any  # (n,) float64; float32 for torch on CUDA
     terminated: Any  # (n,) bool
     truncated: Any  # (n,) bool
@@ -55,13 +54,15 @@ class Outputs:
     final_rules: Any
 
     @classmethod
-    def shapes(cls, num_envs: int, mission_words: int, sentences: int) -> dict[str, tuple[tuple[int, ...], Any]]:
+    def shapes(
+        cls, num_envs: int, mission_words: int, sentences: int, sentence_words: int
+    ) -> dict[str, tuple[tuple[int, ...], Any]]:
         """Shape and NumPy dtype of every array."""
         observation = {
             "image": ((num_envs, VIEW, VIEW, 3), np.uint8),
             "direction": ((num_envs,), np.int64),
             "mission": ((num_envs, mission_words), np.int32),
-            "description": ((num_envs, sentences, SENTENCE_WORDS), np.int32),
+            "description": ((num_envs, sentences, sentence_words), np.int32),
             "rules": ((num_envs, len(COLORS)), np.int8),
         }
         ends = {
@@ -74,9 +75,9 @@ class Outputs:
         return {**observation, **ends, **{f"final_{name}": value for name, value in observation.items()}}
 
     @classmethod
-    def empty(cls, num_envs: int, mission_words: int, sentences: int) -> Outputs:
-        """New NumPy arrays."""
-        shapes = cls.shapes(num_envs, mission_words, sentences)
+    def empty(cls, *sizes: int) -> Outputs:
+        """New NumPy arrays of these `shapes`."""
+        shapes = cls.shapes(*sizes)
         return cls(**{field.name: np.empty(*shapes[field.name]) for field in fields(cls)})
 
 
@@ -210,17 +211,24 @@ class Driver:
         num_envs: how many worlds.
         mission_words: word ids of an instruction.
         sentences: sentences of a description.
+        sentence_words: word ids of a sentence.
         num_threads: how many threads step them; the result does not depend on it.
     """
 
     def __init__(
-        self, parameters: np.ndarray, num_envs: int, mission_words: int, sentences: int, num_threads: int = 1
+        self,
+        parameters: np.ndarray,
+        num_envs: int,
+        mission_words: int,
+        sentences: int,
+        sentence_words: int,
+        num_threads: int = 1,
     ) -> None:
         self.worlds = np.zeros(num_envs, WORLD)
         self._parameters = _viewed(parameters)
         self._records = _viewed(self.worlds)
         self._mission = np.zeros((num_envs, mission_words), np.int32)
-        self._description = np.zeros((num_envs, sentences, SENTENCE_WORDS), np.int32)
+        self._description = np.zeros((num_envs, sentences, sentence_words), np.int32)
         self._rules = np.zeros((num_envs, len(COLORS)), np.int8)
         share = num_envs / num_threads
         lead = min(_LEAD, share / 8) if num_threads > 1 else 0
@@ -231,7 +239,7 @@ class Driver:
         ]
         self._workers: list[_Worker] = []
         self._workers_process = 0
-        example = Outputs.empty(num_envs, mission_words, sentences)
+        example = Outputs.empty(num_envs, mission_words, sentences, sentence_words)
         no_actions, no_rules = np.zeros(num_envs, np.int64), np.zeros((num_envs, len(COLORS)), np.int8)
         scratch, start, _ = self._ranges[0]
         arguments = self._arguments(no_actions, no_rules, example)
