@@ -26,7 +26,7 @@ from babyaipp.engine.rng import seed_words
 from babyaipp.engine.state import LEAVE, RESET, RESET_TO_WORLD, RESET_WITH_RULES, WORLD, parameters
 from babyaipp.levels import parse_env_id
 from babyaipp.spaces import text_sizes
-from babyaipp.texts import parse_text_condition
+from babyaipp.texts import TEXT_CONDITIONS, parse_text_condition
 from babyaipp.tiles import COLORS, DONE, TRAP
 
 HAS_NUMBA_CUDA = importlib.util.find_spec("numba_cuda") is not None
@@ -120,6 +120,12 @@ def test_the_kernels_do_what_the_cpu_driver_does(env_id, autoreset, monkeypatch)
     cuda_stand_in.install(monkeypatch)
     pair = Pair(env_id, 131)  # more than a block; images do not end with a whole word
     assert play(pair, autoreset, 24) > 50
+
+
+@pytest.mark.parametrize("text", ["paraphrase", "paraphrase_heldout", "contradict"])
+def test_the_kernels_write_every_text(text, monkeypatch):
+    cuda_stand_in.install(monkeypatch)
+    assert play(Pair("BabyAIpp-GoToRedBallHard-All-v0", 20, text, 7), SAME_STEP, 12) > 20
 
 
 def test_worlds_that_were_put_there_are_taken_over(monkeypatch):
@@ -220,6 +226,14 @@ def test_what_is_missing_is_named(missing, message, monkeypatch):
 def test_a_gpu_computes_the_same_bits(env_id):
     assert play(Pair(env_id, 1000), SAME_STEP, 300) > 1000
     assert play(Pair(env_id, 1000, "true", None), SAME_STEP, 700)
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.parametrize("text", TEXT_CONDITIONS)
+def test_a_gpu_writes_the_same_texts(text):
+    for env_id in ("BabyAIpp-GoToRedBallHard-All-v0", "BabyAIpp-GoToRedBallHard-Fixed-v0"):
+        assert play(Pair(env_id, 1000, text, 9), SAME_STEP, 40)
 
 
 @pytest.mark.gpu

@@ -123,8 +123,9 @@ def test_masked_actions_change_nothing_but_the_clock():
         assert envs.single_action_space.sample(mask=mask[0]) in range(7)
 
 
-def test_a_state_goes_on_exactly():
-    env_id, kwargs = "BabyAIpp-GoToSeq-All-v0", {"max_steps": 15, "text": "lorem_any", "sentence_order": "shuffled"}
+@pytest.mark.parametrize("text", ["lorem_any", "paraphrase", "contradict"])
+def test_a_state_goes_on_exactly(text):
+    env_id, kwargs = "BabyAIpp-GoToSeq-All-v0", {"max_steps": 15, "text": text, "sentence_order": "shuffled"}
     envs = engine(env_id, 4, **kwargs)
     obs, _ = envs.reset(seed=0)
     actions = drawn_actions(60, 4)
