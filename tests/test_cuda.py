@@ -125,7 +125,7 @@ def test_the_kernels_do_what_the_cpu_driver_does(env_id, autoreset, monkeypatch)
 @pytest.mark.parametrize("text", ["paraphrase", "paraphrase_heldout", "contradict"])
 def test_the_kernels_write_every_text(text, monkeypatch):
     cuda_stand_in.install(monkeypatch)
-    assert play(Pair("BabyAIpp-GoToRedBallHard-All-v0", 20, text, 7), SAME_STEP, 12) > 20
+    assert play(Pair("BabyAIpp-GoToRedBallHard-All-v0", 20, text, 3), SAME_STEP, 12) > 60
 
 
 def test_worlds_that_were_put_there_are_taken_over(monkeypatch):

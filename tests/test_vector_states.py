@@ -15,6 +15,7 @@ from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.vector import AutoresetMode
 
 from babyaipp import LEVELS, make_vec
+from babyaipp.tiles import PROPERTIES
 
 torch = pytest.importorskip("torch")
 
@@ -181,7 +182,7 @@ def test_ended_episodes_are_part_of_a_state():
         (lambda state: edited(state, "kinds", 0), "its kinds"),
         (lambda state: edited(state, "joint", 1), "its joint"),
         (lambda state: edited(state, "descriptions", 1 << 6), "its descriptions"),
-        (lambda state: edited(state, "rules", 6), "its rules"),
+        (lambda state: edited(state, "rules", len(PROPERTIES)), "its rules"),
         (lambda state: edited(state, "described", 6), "its described"),
         (lambda state: edited(state, "num_described", 3), "its num_described"),
         (lambda state: edited(state, "seen", 1), "its seen"),
