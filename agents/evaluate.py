@@ -92,7 +92,7 @@ def load_subject(run: str, level: str | None = None, text: str | None = None, or
         ValueError: no such run, level, text condition or order.
     """
     given = {"level": level, "text": text, "sentence_order": order}
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if run == RANDOM:
         task = Task(**{"level": _DEFAULT_LEVEL} | changes)
         task.check()
