@@ -23,6 +23,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 import babyaipp  # noqa: F401  # registers the environments
 from babyaipp.levels import get_level, get_split
+from babyaipp.spaces import text_sizes
 from babyaipp.texts import check_sentence_order, parse_text_condition
 from babyaipp.wrappers import TokenObservation
 
@@ -37,13 +38,17 @@ class Task:
     level: str
     split: str = "Train"
     text: str = "true"
-    sentence_order: str = "canonical"
+    sentence_order: str | None = None
+    """None: the level's own."""
+    sentence_words: int | None = None
+    """Columns of `description`; None: the longest sentence of the text condition."""
 
     def check(self) -> None:
         """Raise ValueError, with what is allowed, if there is no such environment."""
         get_split(get_level(self.level), self.split)
-        parse_text_condition(self.text)
-        check_sentence_order(self.sentence_order)
+        condition = parse_text_condition(self.text)
+        check_sentence_order(self.sentence_order, get_level(self.level).sentence_order)
+        text_sizes(get_level(self.level), condition, sentence_words=self.sentence_words)
 
     def make(self, render_mode: str | None = None) -> gym.Env[dict[str, Any], Any]:
         """A new environment, its texts as word ids."""
@@ -55,7 +60,7 @@ class Task:
             sentence_order=self.sentence_order,
             render_mode=render_mode,
         )
-        return TokenObservation(env)
+        return TokenObservation(env, sentence_words=self.sentence_words)
 
 
 def training_seeds(seed: int, frames: int, count: int) -> list[int]:

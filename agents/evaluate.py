@@ -34,6 +34,7 @@ from agents.sb3 import action_probabilities, load_model
 from agents.statistics import CONFIDENCE, Estimate, difference_interval, mean_interval, wilson_interval
 from babyaipp import __version__
 from babyaipp.levels import get_level, get_split
+from babyaipp.texts import TEXT_CONDITION_NAMES, parse_text_condition
 
 RANDOM = "random"
 _DEFAULT_LEVEL = "GoToRedBall"
@@ -51,8 +52,9 @@ class EvaluateConfig:
     splits: str = "Train,HeldOut,All"
     level: str | None = None
     """Default: the level trained on."""
-    text: str | None = None
-    """What the description tells; default: as in training."""
+    text: Annotated[
+        str | None, tyro.conf.arg(help=f"What the description tells: {TEXT_CONDITION_NAMES}; default: as in training.")
+    ] = None
     sentence_order: str | None = None
     """Default: as in training."""
     seed: int = 0
@@ -90,7 +92,7 @@ def load_subject(run: str, level: str | None = None, text: str | None = None, or
         ValueError: no such run, level, text condition or order.
     """
     given = {"level": level, "text": text, "sentence_order": order}
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if run == RANDOM:
         task = Task(**{"level": _DEFAULT_LEVEL} | changes)
         task.check()
@@ -100,16 +102,21 @@ def load_subject(run: str, level: str | None = None, text: str | None = None, or
     task.check()
     torch.set_num_threads(1)
     model = load_model(Run(Path(run)).model_file())
+    trained_on = model.observation_space
+    assert isinstance(trained_on, spaces.Dict)
+    assert trained_on["description"].shape is not None
+    width = trained_on["description"].shape[1]
+    if parse_text_condition(task.text).sentence_words <= width:
+        task = replace(task, sentence_words=width)
     env = task.make()
     env.close()
-    trained_on, seen = model.observation_space, env.observation_space
-    assert isinstance(trained_on, spaces.Dict)
+    seen = env.observation_space
     assert isinstance(seen, spaces.Dict)
     different = [f"{key}: {trained_on[key]}, now {seen[key]}" for key in seen if trained_on[key] != seen[key]]
     if different:
         raise ValueError(
-            f"level={task.level!r}: its observations are not those of the training on {config['level']}; "
-            + "; ".join(different)
+            f"level={task.level!r}, text={task.text!r}: its observations are not those of the training on "
+            f"{config['level']} with text={config['text']!r}; " + "; ".join(different)
         )
     training = {"seed": config["seed"], "frames": model.num_timesteps}
     own = all(changes[name] == config[name] for name in changes)

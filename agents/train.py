@@ -32,6 +32,7 @@ from agents.environments import Task, WorkerVecEnv, training_seeds
 from agents.registry import agent_config
 from agents.runs import Run, write_json
 from agents.sb3 import PPOConfig, load_model, new_model
+from babyaipp.texts import PARAPHRASE_WORDS, TEXT_CONDITION_NAMES
 
 _RECENT_EPISODES = 500
 _DEFAULT_FRAMES = 1_000_000
@@ -65,10 +66,13 @@ class TrainConfig:
     agent: str = "attention_fusion"
     """Which agent: a file of the folder `agents`."""
     level: str = "GoToRedBall"
-    text: str = "true"
-    """What the description tells: true, lorem, lorem_any, shuffled_rules, none, withheld=<count>."""
-    sentence_order: str = "canonical"
-    """Order of the description's sentences: canonical, shuffled."""
+    text: Annotated[str, tyro.conf.arg(help=f"What the description tells: {TEXT_CONDITION_NAMES}.")] = "true"
+    sentence_order: str | None = None
+    """Order of the description's sentences, canonical or shuffled, instead of the level's own."""
+    sentence_words: Annotated[
+        int | None,
+        tyro.conf.arg(help=f"Room for longer sentences, to evaluate on them, too; {PARAPHRASE_WORDS} do for any text."),
+    ] = None
     frames: Frames | None = None
     """Environment steps to train for, such as 3e5, rounded up to whole updates; 1,000,000 by default."""
     minutes: float | None = None
@@ -93,7 +97,7 @@ class TrainConfig:
     @property
     def task(self) -> Task:
         """The environment."""
-        return Task(self.level, "Train", self.text, self.sentence_order)
+        return Task(self.level, "Train", self.text, self.sentence_order, self.sentence_words)
 
     def check(self) -> None:
         """Raise ValueError, naming argument, value and what is allowed, if a setting makes no sense."""

@@ -22,6 +22,7 @@ import tyro
 
 from babyaipp import __version__
 from babyaipp.levels import COLORS, LEVELS, PROPERTIES, Level, Split, parse_env_id
+from babyaipp.texts import TEXT_CONDITION_NAMES
 from babyaipp.world import World
 
 if TYPE_CHECKING:
@@ -102,8 +103,7 @@ class Play(_Episode):
     """Play in the terminal instead of a window."""
     seed: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Of the first episode; drawn and printed if not given."""
-    text: str = "true"
-    """What the description tells: true, lorem, lorem_any, shuffled_rules, none, withheld=<count>."""
+    text: Annotated[str, tyro.conf.arg(help=f"What the description tells: {TEXT_CONDITION_NAMES}.")] = "true"
 
     def run(self) -> None:
         """Play until the person has had enough."""
@@ -129,8 +129,7 @@ class Render(_Episode):
     """File to write: .png, .txt or .gif."""
     seed: int = 0
     """Of the world, and of the random actions."""
-    text: str = "true"
-    """What the picture's description tells: true, lorem, lorem_any, shuffled_rules, none, withheld=<count>."""
+    text: Annotated[str, tyro.conf.arg(help=f"What the picture's description tells: {TEXT_CONDITION_NAMES}.")] = "true"
     steps: int = 60
     """Most random actions of a .gif."""
     actions: Annotated[str | None, tyro.conf.arg(metavar="NAMES")] = None

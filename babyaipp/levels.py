@@ -120,13 +120,18 @@ class Level:
             if len(allowed) < dynamics.num_colors or not all(allowed.values()):
                 raise ValueError(f"level {self.name}: split {split} leaves a floor colour without property: {allowed}")
             for color, names in allowed.items():
-                if dynamics.num_deadly is not None and len({is_deadly_name(name) for name in names}) < 2:
+                if self.balanced and len({is_deadly_name(name) for name in names}) < 2:
                     raise ValueError(f"level {self.name}: split {split} needs both classes for {color}; got {names}")
 
     @property
     def splits(self) -> tuple[Split, ...]:
         """The splits that the level has."""
         return (*self.dynamics.rules, *(() if self.fixed is None else ("Fixed",)))
+
+    @property
+    def balanced(self) -> bool:
+        """Whether a class is drawn for each colour; a text that contradicts the rules then tells the other class."""
+        return self.dynamics.num_deadly is not None
 
     @property
     def num_sentences(self) -> int:
@@ -150,6 +155,13 @@ class Level:
         if self.floors == "patches":
             return (1, 2) if self.num_cols == 1 else (3, 3)
         return 0, 0
+
+    def properties(self, split: Split) -> tuple[str, ...]:
+        """The properties that floors can have in a split, whatever their colour; each once, in no certain order."""
+        if split == "Fixed":
+            assert self.fixed is not None
+            return tuple(dict.fromkeys(self.fixed.values()))
+        return self.dynamics.properties
 
     def drawable_rules(self, split: Split) -> frozenset[Rule]:
         """Every rule that an episode of the split can have."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
@@ -12,6 +14,7 @@ from gymnasium.vector.utils import create_shared_memory
 from babyaipp.instructions import ACTION_KINDS, LOCATIONS, SEQUENCE_KINDS, can_say, max_words
 from babyaipp.levels import Grammar, Level
 from babyaipp.texts import (
+    CONTRADICT,
     LOREM,
     LOREM_ANY,
     NO_TEXT,
@@ -22,7 +25,7 @@ from babyaipp.texts import (
     TextCondition,
     lorem_words,
     merged_text,
-    rule_sentence,
+    rule_sentences,
     split_sentences,
 )
 from babyaipp.tiles import COLORS, PROPERTIES
@@ -109,14 +112,20 @@ class DescriptionSpace(SentenceSpace):
 
     def __init__(self, level: Level, condition: TextCondition, seed: int | np.random.Generator | None = None) -> None:
         self.num_sentences = 0 if condition.kind == NO_TEXT else max(level.num_sentences - condition.withheld, 0)
-        longest = max(self.num_sentences * SENTENCE_WORDS * (_LONGEST_WORD + 1), 1)
+        longest = max(self.num_sentences * condition.sentence_words * (_LONGEST_WORD + 1), 1)
         super().__init__(longest, min_length=0, charset=_CHARACTERS, seed=seed)
         self.condition = condition
+        self._properties = _false_properties(level) if condition.kind == CONTRADICT else PROPERTIES
 
     @property
     def _words(self) -> tuple[str, ...] | None:
         """The words of sentences without meaning, or None where sentences tell rules."""
         return lorem_words(self.condition.kind) if self.condition.kind in (LOREM, LOREM_ANY) else None
+
+    @property
+    def _told(self) -> Mapping[str, str]:
+        """The sentences that tell rules -> the colour that each tells of."""
+        return _sentences_of(self.condition.kind, self._properties)
 
     def contains(self, x: Any) -> bool:
         """Whether `x` is a description that the level can show."""
@@ -125,13 +134,11 @@ class DescriptionSpace(SentenceSpace):
         sentences = split_sentences(x)
         if " ".join(sentences) != x or len(sentences) > self.num_sentences:
             return False
-        words = [sentence.removesuffix(".").split(" ") for sentence in sentences]
         if self._words is not None:
+            words = [sentence.removesuffix(".").split(" ") for sentence in sentences]
             return all(len(sentence) == SENTENCE_WORDS and set(sentence) <= set(self._words) for sentence in words)
-        if any(len(s) != SENTENCE_WORDS or s[0] not in COLORS or s[3] not in PROPERTIES for s in words):
-            return False
-        told = [rule_sentence(s[0], s[3]) for s in words]
-        return told == list(sentences) and len({s[0] for s in words}) == len(words)
+        colors = [self._told.get(sentence) for sentence in sentences]
+        return None not in colors and len(set(colors)) == len(colors)
 
     def sample(self, mask: Any = None, probability: Any = None) -> str:
         """A random description; masks are not supported."""
@@ -140,8 +147,10 @@ class DescriptionSpace(SentenceSpace):
         if self._words is not None:
             sentences = [" ".join(self.np_random.choice(self._words, SENTENCE_WORDS)) + "." for _ in range(count)]
         else:
-            colors = self.np_random.permutation(COLORS)[:count]
-            sentences = [rule_sentence(color, self.np_random.choice(PROPERTIES)) for color in colors]
+            colors = self.np_random.permutation(COLORS)[:count].tolist()
+            names = self.np_random.choice(self._properties, count).tolist()
+            told = [rule_sentences(self.condition.kind, *rule) for rule in zip(colors, names, strict=True)]
+            sentences = [str(self.np_random.choice(choices)) for choices in told]
         return " ".join(sentences)
 
     def __eq__(self, other: object) -> bool:
@@ -149,6 +158,7 @@ class DescriptionSpace(SentenceSpace):
             isinstance(other, DescriptionSpace)
             and self.num_sentences == other.num_sentences
             and self._words == other._words
+            and self._told == other._told
         )
 
     def __repr__(self) -> str:
@@ -193,6 +203,48 @@ class MergedTextSpace(SentenceSpace):
 
     def __repr__(self) -> str:
         return f"MergedTextSpace({self.mission}, {self.description})"
+
+
+@functools.cache
+def _sentences_of(condition: int, properties: tuple[str, ...]) -> Mapping[str, str]:
+    """The sentences of a condition that tell of these properties -> the colour that each tells of."""
+    rules = [(color, name) for color in COLORS for name in properties]
+    return {sentence: color for color, name in rules for sentence in rule_sentences(condition, color, name)}
+
+
+def _false_properties(level: Level) -> tuple[str, ...]:
+    """What `contradict` can tell in some split of a level, whatever the rules are, which may be set."""
+    told = [set(level.properties(split)) for split in level.splits]
+    # Where a split has a single property, a false one is any other.
+    return tuple(name for name in PROPERTIES if any(name in names or len(names) == 1 for names in told))
+
+
+class TextSizes(NamedTuple):
+    """Sizes of texts as word ids."""
+
+    mission_words: int
+    sentences: int
+    sentence_words: int
+
+
+def text_sizes(
+    level: Level,
+    condition: TextCondition,
+    mission_words: int | None = None,
+    sentences: int | None = None,
+    sentence_words: int | None = None,
+) -> TextSizes:
+    """The sizes that texts of the level need, or larger ones that are asked for.
+
+    Raises:
+        ValueError: one that is asked for is too small.
+    """
+    needed = TextSizes(max_words(level.grammar), level.num_sentences, condition.sentence_words)
+    given = (mission_words, sentences, sentence_words)
+    for name, size, least in zip(TextSizes._fields, given, needed, strict=True):
+        if size is not None and (type(size) is not int or size < least):
+            raise ValueError(f"{name}={size} is too small for level {level.name}; at least {least}")
+    return TextSizes(*(least if size is None else size for size, least in zip(given, needed, strict=True)))
 
 
 def token_space(*shape: int) -> spaces.Box:

@@ -7,9 +7,8 @@ from typing import Any
 import gymnasium as gym
 from gymnasium import spaces
 
-from babyaipp.instructions import max_words
-from babyaipp.spaces import DescriptionSpace, InstructionSpace, MergedTextSpace, token_space
-from babyaipp.texts import SENTENCE_WORDS, encode, encode_sentences, merged_text, split_sentences
+from babyaipp.spaces import DescriptionSpace, InstructionSpace, MergedTextSpace, text_sizes, token_space
+from babyaipp.texts import encode, encode_sentences, merged_text, split_sentences
 
 
 class TokenObservation(gym.ObservationWrapper[dict[str, Any], Any, Any]):
@@ -23,7 +22,7 @@ class TokenObservation(gym.ObservationWrapper[dict[str, Any], Any, Any]):
         env: an environment of this package, possibly wrapped.
         mission_words: size of `mission`; default: the longest instruction of the level.
         sentences: rows of `description`; default: the most that the level can have.
-        sentence_words: columns of `description`; default: the longest sentence.
+        sentence_words: columns of `description`; default: the longest sentence of the text condition.
 
     Raises:
         ValueError: a size is too small for the level.
@@ -38,18 +37,9 @@ class TokenObservation(gym.ObservationWrapper[dict[str, Any], Any, Any]):
     ) -> None:
         super().__init__(env)
         _check_texts(env, type(self).__name__)
-        level = env.unwrapped.level  # type: ignore[attr-defined]
-        needed = {
-            "mission_words": max_words(level.grammar),
-            "sentences": level.num_sentences,
-            "sentence_words": SENTENCE_WORDS,
-        }
-        given = {"mission_words": mission_words, "sentences": sentences, "sentence_words": sentence_words}
-        for name, size in given.items():
-            if size is not None and size < needed[name]:
-                raise ValueError(f"{name}={size} is too small for level {level.name}; at least {needed[name]}")
-        self.mission_words, self.sentences, self.sentence_words = (
-            needed[name] if size is None else size for name, size in given.items()
+        inner: Any = env.unwrapped
+        self.mission_words, self.sentences, self.sentence_words = text_sizes(
+            inner.level, inner.text_condition, mission_words, sentences, sentence_words
         )
         assert isinstance(env.observation_space, spaces.Dict)
         self.observation_space = spaces.Dict(

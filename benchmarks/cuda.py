@@ -22,8 +22,9 @@ from babyaipp.engine.cpu import Outputs
 from babyaipp.engine.cuda import Driver
 from babyaipp.engine.drive import DISABLED, SAME_STEP
 from babyaipp.engine.seeding import words_of_seeds
-from babyaipp.engine.state import LEAVE, RESET, WORLD, mission_words, parameters
+from babyaipp.engine.state import LEAVE, RESET, WORLD, parameters
 from babyaipp.levels import get_level
+from babyaipp.spaces import text_sizes
 from babyaipp.texts import parse_text_condition
 from babyaipp.tiles import COLORS, DONE
 from benchmarks.measurement import count_text, machine, table
@@ -68,8 +69,9 @@ class GpuCalls:
 
         self._torch = torch
         row = get_level(level)
-        record = parameters(row, SPLIT, parse_text_condition("true"), "canonical", None)
-        sizes = (num_envs, mission_words(row), row.num_sentences)
+        condition = parse_text_condition("true")
+        record = parameters(row, SPLIT, condition, "canonical", None)
+        sizes = (num_envs, *text_sizes(row, condition))
         self._driver = Driver(record, *sizes)
         device = self._driver.worlds.device
         kinds = {**Outputs.shapes(*sizes), "reward": ((num_envs,), np.float32)}
@@ -139,7 +141,8 @@ class GpuCalls:
 def unavailable() -> str | None:
     """Why there is no GPU to measure, None if there is one."""
     try:
-        Driver(parameters(get_level(GOAL[0]), SPLIT, parse_text_condition("true"), "canonical", None), 1, 1, 3)
+        level, condition = get_level(GOAL[0]), parse_text_condition("true")
+        Driver(parameters(level, SPLIT, condition, "canonical", None), 1, *text_sizes(level, condition))
     except RuntimeError as error:
         return str(error)
     return None

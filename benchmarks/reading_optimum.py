@@ -30,7 +30,7 @@ TRAIN = "Train"
 
 def reading_levels() -> list[Level]:
     """The levels whose rules are drawn in balance."""
-    return [level for level in LEVELS.values() if level.dynamics.num_deadly is not None]
+    return [level for level in LEVELS.values() if level.balanced]
 
 
 def words_and_classes(level: Level, split: str) -> dict[tuple[Rules, frozenset[int]], float]:

@@ -15,8 +15,9 @@ import babyaipp
 from babyaipp.engine.cpu import Driver, Outputs
 from babyaipp.engine.drive import DISABLED, SAME_STEP
 from babyaipp.engine.rng import seed_words
-from babyaipp.engine.state import LEAVE, RESET, mission_words, parameters
+from babyaipp.engine.state import LEAVE, RESET, parameters
 from babyaipp.levels import Level, Split, get_level
+from babyaipp.spaces import text_sizes
 from babyaipp.texts import parse_text_condition
 from babyaipp.tiles import COLORS, DONE
 from babyaipp.wrappers import TokenObservation
@@ -104,8 +105,9 @@ class KernelCalls:
         self, level: str, num_envs: int, spread: bool = True, num_threads: int = 1, calls: int | None = None
     ) -> None:
         row = get_level(level)
-        record = parameters(row, SPLIT, parse_text_condition("true"), "canonical", None)
-        shape = (num_envs, mission_words(row), row.num_sentences)
+        condition = parse_text_condition("true")
+        record = parameters(row, SPLIT, condition, "canonical", None)
+        shape = (num_envs, *text_sizes(row, condition))
         self.driver = Driver(record, *shape, num_threads)
         self.outputs = Outputs.empty(*shape)
         self.driver.worlds["rng"] = [seed_words(seed) for seed in range(num_envs)]

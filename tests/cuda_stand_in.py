@@ -122,7 +122,7 @@ def install(monkeypatch: Any) -> None:
 
 def _arrays(kernel: str, words: list[int]) -> tuple[Any, ...]:
     """What a kernel sees in the words that it is launched with."""
-    kinds = cuda.shapes(1, 1, 1)
+    kinds = cuda.shapes(1, 1, 1, 1)
     found: list[Any] = []
     for name in cuda.ARGUMENTS[kernel]:
         if name not in kinds:

@@ -21,10 +21,11 @@ from comparison import Run, compare
 
 from babyaipp import LEVELS
 from babyaipp.levels import Level, parse_env_id
+from babyaipp.texts import TEXT_CONDITIONS
 from babyaipp.tiles import PROPERTIES, TRAP
 
 POLICIES = ("uniform", "forward", "expert")
-CONDITIONS = ("true", "lorem", "lorem_any", "shuffled_rules", "none", "withheld=1", "withheld=2")
+CONDITIONS = (*TEXT_CONDITIONS, "withheld=1", "withheld=2")
 _SPLIT_SEEDS = 1_000_000  # a split's seeds begin so much after those of the split before it: more different mazes
 
 
@@ -66,6 +67,8 @@ def plan(ids: list[str], seeds: tuple[int, int] = (2000, 300), scale: float = 1.
         add(80, 2, starts=True, options="world")
         add(120 if single else 250, 80, policy="expert", options="world")
         add(20, 80, options="world", max_steps=15, next_step=True)
+        for options in ("", "rules"):  # what false rules there are depends on the split
+            add(10, 2, starts=True, options=options, text="contradict", sentence_order="shuffled")
         if split == "All":
             for text in CONDITIONS:
                 for order in ("canonical", "shuffled"):

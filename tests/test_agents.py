@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from agents.runs import Run
 from agents.sb3 import PPOConfig, load_model, new_model
 from agents.statistics import difference_interval, mean_interval, wilson_interval
 from agents.train import TrainConfig, parse_frames, run_training, train
-from babyaipp.texts import PADDING, WORD_IDS
+from babyaipp.texts import PADDING, PARAPHRASE_WORDS, WORD_IDS
 
 ROOT = Path(__file__).parent.parent
 TASKS = (Task("GoToRedBall"), Task("GoToSeq"))  # a room; a maze with more and longer sentences
@@ -362,10 +363,22 @@ def test_a_damaged_run_is_told_without_a_traceback(tmp_path: Path) -> None:
             load_subject(str(tmp_path))
 
 
+def test_an_agent_is_evaluated_on_shorter_texts(tmp_path: Path) -> None:
+    """And on longer ones, if it was trained with room for them."""
+    config = tiny_config(tmp_path / "run", frames=64)
+    for trained_on, words in (("paraphrase", None), ("true", PARAPHRASE_WORDS)):
+        run = train(replace(config, out=tmp_path / trained_on, text=trained_on, sentence_words=words)).run
+        for text in ("true", "paraphrase", "paraphrase_heldout", "contradict", "none"):
+            subject = load_subject(str(run.folder), text=text)
+            assert len(play(subject.task, subject.policy, 2)) == 2
+
+
 def test_an_agent_cannot_be_evaluated_on_texts_that_do_not_fit(tmp_path: Path) -> None:
     run = train(tiny_config(tmp_path / "run", frames=64)).run
     with pytest.raises(ValueError, match="level='GoToSeq'"):
         load_subject(str(run.folder), level="GoToSeq")
+    with pytest.raises(ValueError, match=r"text='paraphrase'.*training on .* with text='true'; description: "):
+        load_subject(str(run.folder), text="paraphrase")
     with pytest.raises(ValueError, match="did you mean 'PutNext'"):
         load_subject(str(run.folder), level="PutNxt")
 

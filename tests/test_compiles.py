@@ -40,7 +40,7 @@ def bound(modules, names: list[str], decorate) -> types.SimpleNamespace:
 
 BITS = ["bit_count", "nth_bit"]
 FLOORS = ["cell_at", "tile_at", "lay_tile", "hazard_colors", "hazard_load", "find_cell", "draw_rules", "place_floors"]
-TEXTS = ["text_draw", "_select", "draw_described", "write_description"]
+TEXTS = ["text_draw", "_select", "draw_described", "draw_false_property", "write_description"]
 TILES = [
     "is_deadly",
     "is_terminal",
@@ -114,17 +114,19 @@ def test_floors_compile(both):
 
 def test_descriptions_compile(both):
     python, compiled = both
-    words = (np.arange(10, 16), np.arange(20, 26))
+    words = (np.arange(10, 16), np.arange(20, 20 + len(tiles.PROPERTIES)))
+    allowed = np.array([0b11, 0, 1, 0, 0, 0b100001])
     for seed in range(300):
         condition, withheld = seed % len(texts.TEXT_CONDITIONS), seed % 3
+        deadly = texts.DEADLY_PROPERTIES * (seed // 100 % 2)
         results = []
         for functions in (python, compiled):
             named = np.zeros(3, np.int64)
             props = np.array([1, -1, 0, -1, -1, 5])
-            out = np.zeros((3, 4), np.int64)
+            out = np.zeros((3, texts.PARAPHRASE_WORDS + 1), np.int64)
             count = functions.draw_described(seed * 104729, 0b100101, seed % 2, seed % 4 > 1, named)
             written = functions.write_description(
-                seed * 104729, condition, withheld, named, props, count, 0b101101, *words, out
+                seed * 104729, condition, withheld, named, props, count, allowed, 0b101101, deadly, *words, out
             )
             results.append((count, written, named.tolist(), out.tolist()))
         assert results[0] == results[1]

@@ -23,9 +23,10 @@ from babyaipp import make_vec
 from babyaipp.engine import cpu, cuda
 from babyaipp.engine.drive import DISABLED, NEXT_STEP, SAME_STEP
 from babyaipp.engine.rng import seed_words
-from babyaipp.engine.state import LEAVE, RESET, RESET_TO_WORLD, RESET_WITH_RULES, WORLD, mission_words, parameters
+from babyaipp.engine.state import LEAVE, RESET, RESET_TO_WORLD, RESET_WITH_RULES, WORLD, parameters
 from babyaipp.levels import parse_env_id
-from babyaipp.texts import parse_text_condition
+from babyaipp.spaces import text_sizes
+from babyaipp.texts import TEXT_CONDITIONS, parse_text_condition
 from babyaipp.tiles import COLORS, DONE, TRAP
 
 HAS_NUMBA_CUDA = importlib.util.find_spec("numba_cuda") is not None
@@ -34,7 +35,7 @@ needs_gpu = pytest.mark.skipif(
     not (HAS_NUMBA_CUDA and torch.cuda.is_available()), reason="torch and numba-cuda find no GPU"
 )
 
-BOTH = tuple(name for name in vars(cpu.Outputs.empty(1, 1, 1)) if not name.startswith("final_"))
+BOTH = tuple(name for name in vars(cpu.Outputs.empty(1, 1, 1, 1)) if not name.startswith("final_"))
 RANDOM_STEPS = (0, 0, 0, 0, 0, RESET, RESET_WITH_RULES, LEAVE)
 
 
@@ -43,8 +44,9 @@ class Pair:
 
     def __init__(self, env_id: str, num_envs: int, text: str = "withheld=1", max_steps: int | None = 20) -> None:
         level, split = parse_env_id(env_id)
-        record = parameters(level, split, parse_text_condition(text), "shuffled", max_steps)
-        sizes = (num_envs, mission_words(level), level.num_sentences)
+        condition = parse_text_condition(text)
+        record = parameters(level, split, condition, "shuffled", max_steps)
+        sizes = (num_envs, *text_sizes(level, condition))
         self.host = cpu.Driver(record, *sizes)
         self.gpu = cuda.Driver(record, *sizes)
         self.device = self.gpu.worlds.device
@@ -82,10 +84,10 @@ class Pair:
         return getattr(self.outputs, name).cpu().numpy()
 
 
-def cuda_outputs(num_envs: int, words: int, sentences: int, device: torch.device) -> cpu.Outputs:
+def cuda_outputs(num_envs: int, words: int, sentences: int, sentence_words: int, device: torch.device) -> cpu.Outputs:
     """Outputs of which no byte is right before it is written."""
     arrays = {}
-    for name, (shape, dtype) in cpu.Outputs.shapes(num_envs, words, sentences).items():
+    for name, (shape, dtype) in cpu.Outputs.shapes(num_envs, words, sentences, sentence_words).items():
         dtype = np.dtype(np.float32 if name == "reward" else dtype)
         memory = torch.full((int(np.prod(shape)) * dtype.itemsize,), 0x55, dtype=torch.uint8, device=device)
         arrays[name] = memory.view(getattr(torch, dtype.name)).view(shape)
@@ -118,6 +120,12 @@ def test_the_kernels_do_what_the_cpu_driver_does(env_id, autoreset, monkeypatch)
     cuda_stand_in.install(monkeypatch)
     pair = Pair(env_id, 131)  # more than a block; images do not end with a whole word
     assert play(pair, autoreset, 24) > 50
+
+
+@pytest.mark.parametrize("text", ["paraphrase", "paraphrase_heldout", "contradict"])
+def test_the_kernels_write_every_text(text, monkeypatch):
+    cuda_stand_in.install(monkeypatch)
+    assert play(Pair("BabyAIpp-GoToRedBallHard-All-v0", 20, text, 3), SAME_STEP, 12) > 60
 
 
 def test_worlds_that_were_put_there_are_taken_over(monkeypatch):
@@ -163,7 +171,7 @@ def test_kernels_need_no_stack_and_spill_no_registers(kernel, capability, withou
     ptx, _, log = cuda.assemble(kernel, capability)
     assert ".local" not in ptx
     words = sum(
-        1 if name == "autoreset" else 5 + 2 * len(cuda.shapes(1, 1, 1)[name][0]) for name in cuda.ARGUMENTS[kernel]
+        1 if name == "autoreset" else 5 + 2 * len(cuda.shapes(1, 1, 1, 1)[name][0]) for name in cuda.ARGUMENTS[kernel]
     )
     assert len(re.findall(r"\.param \.[ub]64 " + kernel, ptx)) == words
     figures = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", log)
@@ -203,9 +211,10 @@ def test_what_is_missing_is_named(missing, message, monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", None if missing == "torch for CUDA" else "13.0")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: missing != "GPU")
     level, split = parse_env_id("BabyAIpp-GoToRedBall-Train-v0")
-    record = parameters(level, split, parse_text_condition("true"), "canonical", None)
+    condition = parse_text_condition("true")
+    record = parameters(level, split, condition, "canonical", None)
     with pytest.raises(RuntimeError, match=message):
-        cuda.Driver(record, 1, mission_words(level), level.num_sentences)
+        cuda.Driver(record, 1, *text_sizes(level, condition))
 
 
 # With a GPU.
@@ -217,6 +226,14 @@ def test_what_is_missing_is_named(missing, message, monkeypatch):
 def test_a_gpu_computes_the_same_bits(env_id):
     assert play(Pair(env_id, 1000), SAME_STEP, 300) > 1000
     assert play(Pair(env_id, 1000, "true", None), SAME_STEP, 700)
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.parametrize("text", TEXT_CONDITIONS)
+def test_a_gpu_writes_the_same_texts(text):
+    for env_id in ("BabyAIpp-GoToRedBallHard-All-v0", "BabyAIpp-GoToRedBallHard-Fixed-v0"):
+        assert play(Pair(env_id, 1000, text, 9), SAME_STEP, 40)
 
 
 @pytest.mark.gpu

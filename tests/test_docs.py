@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from babyaipp import BatchedWorlds
+from babyaipp.reference.env import make
+from babyaipp.texts import TEXT_CONDITIONS
+
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ["README.md", "docs/environments.md", "docs/engine.md", "docs/performance.md"]
 PROGRAMS = [
@@ -25,6 +29,13 @@ def test_programs_run(document):
     pytest.importorskip("stable_baselines3")
     prologue = "import warnings; warnings.simplefilter('ignore')\nimport gymnasium, babyaipp, stable_baselines3\n"
     subprocess.run([sys.executable, "-c", prologue + programs], cwd=ROOT, check=True, timeout=600)
+
+
+def test_every_text_condition_is_listed():
+    for text in [ROOT.joinpath("docs/environments.md").read_text(), BatchedWorlds.__doc__, make.__doc__]:
+        assert text is not None
+        listed = text.partition("sentence_order")[0]
+        assert all(f'"{name}"' in listed for name in TEXT_CONDITIONS)
 
 
 def test_the_level_table_is_current():

@@ -157,7 +157,8 @@ def test_seeds_mean_the_same_in_any_process():
     program = (
         "import babyaipp, gymnasium as gym, json\n"
         "for i in ('BabyAIpp-GoToPartial-All-v0', 'BabyAIpp-Unlock-Fixed-v0'):\n"
-        "    env = gym.make(i, text='lorem_any', sentence_order='shuffled')\n"
+        "  for text in ('lorem_any', 'paraphrase', 'contradict'):\n"
+        "    env = gym.make(i, text=text, sentence_order='shuffled')\n"
         "    for k in (5, None):\n"
         "        obs, _ = env.reset(seed=k)\n"
         "        print(json.dumps(env.unwrapped.world.to_dict()), obs['description'], obs['image'].tolist())\n"

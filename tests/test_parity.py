@@ -56,6 +56,12 @@ def test_texts_are_the_references(text, order):
         agree(Run(env_id, 20, range(3), max_steps=3, text=text, sentence_order=order))
 
 
+@pytest.mark.parametrize("env_id", ALL_IDS)
+def test_false_rules_are_the_references(env_id):
+    agree(Run(env_id, 1, seeds_of(env_id, 8, 2), starts=True, options="rules", text="contradict"))
+    agree(Run(env_id, 1, seeds_of(env_id, 8, 2), starts=True, text="contradict"))
+
+
 @pytest.mark.parametrize("seed", [0, 2**31 - 1, 2**32, 2**63, 2**64 + 3, 2**200])
 def test_any_seed(seed):
     for env_id in (ONE_ROOM, MAZE):

@@ -99,7 +99,7 @@ def test_a_wall_has_a_deadly_gap_and_another_one(level):
                 above[split] += pair[0] in deadly(world)
                 pairs.append(set(pair))
             assert all(not one & other for one, other in itertools.pairwise(pairs))
-            x, y, _ = world.agent
+            x = world.agent[0]
             left = [i < min(walls) for i, _ in objects(world)]
             right = [i > max(walls) for i, _ in objects(world)]
             assert (x < min(walls) and sum(right) == 1) or (x > max(walls) and sum(left) == 1)

@@ -141,7 +141,7 @@ def test_pixel_observations_show_the_world_only():
     assert obs["image"].shape == (64, 64, 3)
 
 
-@pytest.mark.parametrize("text", ["true", "lorem"])
+@pytest.mark.parametrize("text", ["true", "lorem", "paraphrase"])
 @pytest.mark.parametrize("tile_size", [1, 32])
 def test_every_line_of_the_longest_texts_is_inside_the_frame(monkeypatch, tile_size, text):
     drawn = []

@@ -14,6 +14,7 @@ from babyaipp.texts import (
     LOREM,
     LOREM_ANY,
     SENTENCE_WORDS,
+    TEXT_CONDITIONS,
     VOCABULARY,
     VOCABULARY_CAPACITY,
     WORD_IDS,
@@ -54,6 +55,7 @@ def test_vocabulary_ids_are_fixed():
         "magic": 39,
     }
     known |= {"lorem": 40, "cillum": 71, "baba": 72, "toto": 1095}
+    known |= {"pit": 1096, "jail": 1097, "drain": 1098, "stepping": 1099, "spends": 1250}
     assert {word: WORD_IDS[word] for word in known} == known
 
 
@@ -65,6 +67,7 @@ def test_every_word_of_every_level_has_an_id():
             assert set(words) <= set(VOCABULARY)
             assert len(words) <= max_words(level.grammar)
     assert {*COLORS, *(tile.name for tile in TILES)} <= set(VOCABULARY)
+    assert max(map(len, VOCABULARY)) == 11  # the lengths of the spaces' texts follow from it
 
 
 def test_encode_and_decode():
@@ -187,7 +190,7 @@ def test_instructions_are_worded_and_located_as_minigrid_does(level):
 
 
 def test_conditions_are_named_and_parsed():
-    for text in ("true", "lorem", "lorem_any", "shuffled_rules", "none", "withheld=2"):
+    for text in (*TEXT_CONDITIONS, "withheld=2"):
         assert str(parse_text_condition(text)) == text
     for text in ("True", "withheld", "withheld=-1", "", 3):
         with pytest.raises(ValueError, match="unknown text condition"):
@@ -200,6 +203,6 @@ def test_properties_named_twice_are_drawn_like_the_others():
     told = {
         sentence.split()[3].removesuffix(".")
         for seed in range(100)
-        for sentence in describe(seed, condition, tuple(rules), rules, ("trap", "trap", "magic"))
+        for sentence in describe(seed, condition, tuple(rules), rules, {}, ("trap", "trap", "magic"))
     }
     assert told == {"trap", "magic"}

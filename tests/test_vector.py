@@ -101,15 +101,18 @@ def test_spaces_are_those_of_the_reference(env_id):
 
 
 def test_token_sizes_can_be_raised_but_not_cut():
-    envs = engine(RED_BALL, 2, mission_words=24, sentences=6)
+    envs = engine(RED_BALL, 2, mission_words=24, sentences=6, sentence_words=9)
     obs, _ = envs.reset(seed=0)
     assert obs["mission"].shape == (2, 24)
-    assert obs["description"].shape == (2, 6, 4)
+    assert obs["description"].shape == (2, 6, 9)
     assert not obs["mission"][:, 5:].any()
     assert not obs["description"][:, 2:].any()
+    assert not obs["description"][:, :, 4:].any()
     assert envs.observation_space.contains(obs)
     with pytest.raises(ValueError, match="sentences=1 is too small for level GoToRedBall; at least 2"):
         engine(RED_BALL, 2, sentences=1)
+    with pytest.raises(ValueError, match="sentence_words=3 is too small for level GoToRedBall; at least 4"):
+        engine(RED_BALL, 2, sentence_words=3)
 
 
 @pytest.mark.parametrize("mode", [None, "vector_entry_point"])

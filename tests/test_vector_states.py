@@ -15,6 +15,7 @@ from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.vector import AutoresetMode
 
 from babyaipp import LEVELS, make_vec
+from babyaipp.tiles import PROPERTIES
 
 torch = pytest.importorskip("torch")
 
@@ -123,8 +124,9 @@ def test_masked_actions_change_nothing_but_the_clock():
         assert envs.single_action_space.sample(mask=mask[0]) in range(7)
 
 
-def test_a_state_goes_on_exactly():
-    env_id, kwargs = "BabyAIpp-GoToSeq-All-v0", {"max_steps": 15, "text": "lorem_any", "sentence_order": "shuffled"}
+@pytest.mark.parametrize("text", ["lorem_any", "paraphrase", "contradict"])
+def test_a_state_goes_on_exactly(text):
+    env_id, kwargs = "BabyAIpp-GoToSeq-All-v0", {"max_steps": 15, "text": text, "sentence_order": "shuffled"}
     envs = engine(env_id, 4, **kwargs)
     obs, _ = envs.reset(seed=0)
     actions = drawn_actions(60, 4)
@@ -180,7 +182,7 @@ def test_ended_episodes_are_part_of_a_state():
         (lambda state: edited(state, "kinds", 0), "its kinds"),
         (lambda state: edited(state, "joint", 1), "its joint"),
         (lambda state: edited(state, "descriptions", 1 << 6), "its descriptions"),
-        (lambda state: edited(state, "rules", 6), "its rules"),
+        (lambda state: edited(state, "rules", len(PROPERTIES)), "its rules"),
         (lambda state: edited(state, "described", 6), "its described"),
         (lambda state: edited(state, "num_described", 3), "its num_described"),
         (lambda state: edited(state, "seen", 1), "its seen"),

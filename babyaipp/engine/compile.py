@@ -60,6 +60,7 @@ _COMPILED_SOURCES = (
         "floors.py",
         "instructions.py",
         "levels.py",
+        "paraphrases.py",
         "reading.py",
         "texts.py",
         "tiles.py",

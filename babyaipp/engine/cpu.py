@@ -23,7 +23,6 @@ from babyaipp.engine.drive import (
 )
 from babyaipp.engine.observe import VIEW, write_action_mask
 from babyaipp.engine.state import LEAVE, RESET, SCRATCH, WORLD
-from babyaipp.texts import SENTENCE_WORDS
 from babyaipp.tiles import COLORS
 
 # A thread takes so many worlds at a time: they are observed soon after they were stepped, while they are in the cache.
@@ -40,7 +39,7 @@ class Outputs:
     image: Any  # (n, 7, 7, 3) uint8
     direction: Any  # (n,) int64
     mission: Any  # (n, mission_words) int32
-    description: Any  # (n, sentences, words) int32
+    description: Any  # (n, sentences, sentence_words) int32
     reward: Any  # (n,) float64; float32 for torch on CUDA
     terminated: Any  # (n,) bool
     truncated: Any  # (n,) bool
@@ -54,13 +53,15 @@ class Outputs:
     final_rules: Any
 
     @classmethod
-    def shapes(cls, num_envs: int, mission_words: int, sentences: int) -> dict[str, tuple[tuple[int, ...], Any]]:
+    def shapes(
+        cls, num_envs: int, mission_words: int, sentences: int, sentence_words: int
+    ) -> dict[str, tuple[tuple[int, ...], Any]]:
         """Shape and NumPy dtype of every array."""
         observation = {
             "image": ((num_envs, VIEW, VIEW, 3), np.uint8),
             "direction": ((num_envs,), np.int64),
             "mission": ((num_envs, mission_words), np.int32),
-            "description": ((num_envs, sentences, SENTENCE_WORDS), np.int32),
+            "description": ((num_envs, sentences, sentence_words), np.int32),
             "rules": ((num_envs, len(COLORS)), np.int8),
         }
         ends = {
@@ -73,9 +74,9 @@ class Outputs:
         return {**observation, **ends, **{f"final_{name}": value for name, value in observation.items()}}
 
     @classmethod
-    def empty(cls, num_envs: int, mission_words: int, sentences: int) -> Outputs:
-        """New NumPy arrays."""
-        shapes = cls.shapes(num_envs, mission_words, sentences)
+    def empty(cls, *sizes: int) -> Outputs:
+        """New NumPy arrays of these `shapes`."""
+        shapes = cls.shapes(*sizes)
         return cls(**{field.name: np.empty(*shapes[field.name]) for field in fields(cls)})
 
 
@@ -212,24 +213,31 @@ class Driver:
         num_envs: how many worlds.
         mission_words: word ids of an instruction.
         sentences: sentences of a description.
+        sentence_words: word ids of a sentence.
         num_threads: how many threads step them; the result does not depend on it.
     """
 
     def __init__(
-        self, parameters: np.ndarray, num_envs: int, mission_words: int, sentences: int, num_threads: int = 1
+        self,
+        parameters: np.ndarray,
+        num_envs: int,
+        mission_words: int,
+        sentences: int,
+        sentence_words: int,
+        num_threads: int = 1,
     ) -> None:
         self.worlds = np.zeros(num_envs, WORLD)
         self._parameters = _viewed(parameters)
         self._records = _viewed(self.worlds)
         self._mission = np.zeros((num_envs, mission_words), np.int32)
-        self._description = np.zeros((num_envs, sentences, SENTENCE_WORDS), np.int32)
+        self._description = np.zeros((num_envs, sentences, sentence_words), np.int32)
         self._rules = np.zeros((num_envs, len(COLORS)), np.int8)
         self._scratches = [np.zeros((SCRATCH, 1), np.int32) for _ in range(min(num_threads, num_envs))]
         parts = _PARTS * num_threads if num_threads > 1 else 1
         self._block = min(_BLOCK, -(-num_envs // parts))
         self._workers: list[_Worker] = []
         self._workers_process = 0
-        example = Outputs.empty(num_envs, mission_words, sentences)
+        example = Outputs.empty(num_envs, mission_words, sentences, sentence_words)
         no_actions, no_rules = np.zeros(num_envs, np.int64), np.zeros((num_envs, len(COLORS)), np.int8)
         compile_kernel(_advance, self._arguments(no_actions, no_rules, example, SAME_STEP), seconds=20)
 

@@ -56,9 +56,11 @@ _BEGIN_BLOCKS_A_PROCESSOR = 15  # as many as have room for their scratch in the 
 _MAX_REMEMBERED = 256  # torch hands out the same memory again and again; if it does not, arguments are forgotten
 
 
-def shapes(num_envs: int, mission_words: int, sentences: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+def shapes(
+    num_envs: int, mission_words: int, sentences: int, sentence_words: int
+) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """Shape and dtype of every array that a kernel takes; images lie one after the other."""
-    outputs = Outputs.shapes(num_envs, mission_words, sentences)
+    outputs = Outputs.shapes(num_envs, mission_words, sentences, sentence_words)
     image_bytes = num_envs * IMAGE_BYTES
     kinds = {
         **outputs,
@@ -97,7 +99,7 @@ def assemble(kernel: str, capability: tuple[int, int]) -> tuple[str, bytes, str]
 
     arrays = {
         name: numba.types.Array(numba.from_dtype(dtype), len(shape), "C")
-        for name, (shape, dtype) in shapes(1, 1, 1).items()
+        for name, (shape, dtype) in shapes(1, 1, 1, 1).items()
     }
     types = numba.void(*(arrays.get(name, numba.int64) for name in ARGUMENTS[kernel]))
     ptx, _ = cuda.compile_ptx(getattr(cuda_kernels, kernel), types, cc=capability)
@@ -119,6 +121,7 @@ class Driver:
         num_envs: how many worlds.
         mission_words: word ids of an instruction.
         sentences: sentences of a description.
+        sentence_words: word ids of a sentence.
         device: "cuda", torch's current GPU, or "cuda:<number>".
 
     Attributes:
@@ -129,7 +132,13 @@ class Driver:
     """
 
     def __init__(
-        self, parameters: np.ndarray, num_envs: int, mission_words: int, sentences: int, device: Any = "cuda"
+        self,
+        parameters: np.ndarray,
+        num_envs: int,
+        mission_words: int,
+        sentences: int,
+        sentence_words: int,
+        device: Any = "cuda",
     ) -> None:
         self._torch = torch = _usable_torch()
         from cuda.core import Device, LaunchConfig
@@ -138,7 +147,7 @@ class Driver:
         number = torch.cuda.current_device() if named.index is None else named.index
         self._device = torch.device("cuda", number)
         self._make_current = Device(number).set_current
-        self._shapes = shapes(num_envs, mission_words, sentences)
+        self._shapes = shapes(num_envs, mission_words, sentences, sentence_words)
         self._own = {name: self._zeros(name) for name in ("begun", "num_begun", *_TEXTS)}
         self._own["worlds"] = self.worlds = self._zeros("worlds").view(num_envs, WORLD.itemsize)
         self._own["parameters"] = torch.from_numpy(parameters.view(np.uint8).copy()).to(self._device)

@@ -30,7 +30,7 @@ class Host:
     Args:
         output: "numpy" or "torch".
         num_threads: that step them.
-        sizes: `num_envs`, `mission_words`, `sentences`.
+        sizes: `num_envs`, `mission_words`, `sentences`, `sentence_words`.
         parameters: (1,) `PARAMETERS`.
         settings: of the arrays.
     """
@@ -38,7 +38,12 @@ class Host:
     name = "cpu"
 
     def __init__(
-        self, output: str, num_threads: int, sizes: tuple[int, int, int], parameters: np.ndarray, settings: Settings
+        self,
+        output: str,
+        num_threads: int,
+        sizes: tuple[int, int, int, int],
+        parameters: np.ndarray,
+        settings: Settings,
     ) -> None:
         self.driver = cpu.Driver(parameters, *sizes, num_threads)
         self.output = output
@@ -129,7 +134,7 @@ class Cuda:
 
     Args:
         name: of the device, such as "cuda" or "cuda:1".
-        sizes: `num_envs`, `mission_words`, `sentences`.
+        sizes: `num_envs`, `mission_words`, `sentences`, `sentence_words`.
         parameters: (1,) `PARAMETERS`.
         settings: of the arrays.
 
@@ -139,7 +144,7 @@ class Cuda:
 
     output = "torch"
 
-    def __init__(self, name: str, sizes: tuple[int, int, int], parameters: np.ndarray, settings: Settings) -> None:
+    def __init__(self, name: str, sizes: tuple[int, int, int, int], parameters: np.ndarray, settings: Settings) -> None:
         from babyaipp.engine import cuda
 
         self.driver = cuda.Driver(parameters, *sizes, name)

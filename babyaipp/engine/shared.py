@@ -102,6 +102,7 @@ _NAMES = (
     "text_draw",
     "_select",
     "draw_described",
+    "draw_false_property",
     "write_description",
 )
 

@@ -10,20 +10,20 @@ and 7 state of a door. `hidden` is the rest, see below.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import get_args
 
 import numpy as np
 
 from babyaipp import reading
-from babyaipp.instructions import ACTION_KINDS, LOCATIONS, SEQUENCE_KINDS, max_words
+from babyaipp.instructions import ACTION_KINDS, LOCATIONS, SEQUENCE_KINDS
 from babyaipp.levels import LEVELS, OBJECT_TYPES, Floors, Level, get_split
 from babyaipp.texts import (
+    DEADLY_PROPERTIES,
     SENTENCE_ORDERS,
-    SENTENCE_WORDS,
     WORD_IDS,
     TextCondition,
     encode,
+    property_mask,
 )
 from babyaipp.tiles import COLORS, HAZARD_CLASSES, PROPERTIES, TILES
 
@@ -139,6 +139,7 @@ PARAMETERS = np.dtype(
         ("shuffled", np.bool_),  # order of the sentences
         ("allowed", np.int32, (len(COLORS),)),  # bit mask of the properties that a colour may have
         ("level_props", np.int32),  # bit mask of what `shuffled_rules` draws from
+        ("deadly_props", np.int32),  # see `texts.draw_false_property`
         ("level_withheld", np.int32),
         ("condition", np.int32),  # of the text
         ("withheld", np.int32),
@@ -164,11 +165,6 @@ REACHED_ROWS = OPEN_ROWS + MAX_SIDE
 DOOR_PLACES = REACHED_ROWS + MAX_SIDE  # of each room: where a door to the right and one down would be
 OBJECTS = DOOR_PLACES + 2 * MAX_ROOMS
 SCRATCH = max(OBJECTS + MAX_OBJECTS, reading.SCRATCH)
-
-
-def mission_words(level: Level) -> int:
-    """Word ids that an instruction of the level takes at most."""
-    return max_words(level.grammar)
 
 
 def parameters(
@@ -202,8 +198,8 @@ def parameters(
     p["shuffled"] = sentence_order == SENTENCE_ORDERS[1]
     for color, names in level.allowed(split).items():
         p["allowed"][COLORS.index(color)] = property_mask(names)
-    told = (level.fixed or {}).values() if split == "Fixed" else level.dynamics.properties
-    p["level_props"] = property_mask(told)
+    p["level_props"] = property_mask(level.properties(split))
+    p["deadly_props"] = DEADLY_PROPERTIES if level.balanced else 0
     p["level_withheld"] = level.withheld
     p["condition"] = condition.kind
     p["withheld"] = condition.withheld
@@ -241,13 +237,3 @@ def _check_size(level: Level) -> None:
     ):
         if size > limit:
             raise ValueError(f"level {level.name}: {size} {what} are more than the engine's {limit}")
-
-
-def property_mask(names: Iterable[str]) -> int:
-    """Bit mask of properties."""
-    return sum(1 << PROPERTIES.index(name) for name in set(names))
-
-
-def description_shape(level: Level) -> tuple[int, int]:
-    """Sentences and words of a description, at most."""
-    return level.num_sentences, SENTENCE_WORDS

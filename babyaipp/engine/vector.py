@@ -22,10 +22,10 @@ from babyaipp.engine.devices import Cuda, Host, parse_device, parse_output
 from babyaipp.engine.drive import DISABLED, NEXT_STEP, SAME_STEP
 from babyaipp.engine.observe import VIEW
 from babyaipp.engine.starts import Starts
-from babyaipp.engine.state import LEAVE, RESET, RESET_TO_WORLD, RESET_WITH_RULES, mission_words, parameters
+from babyaipp.engine.state import LEAVE, RESET, RESET_TO_WORLD, RESET_WITH_RULES, parameters
 from babyaipp.levels import LEVELS, Level, get_level, get_split
-from babyaipp.spaces import image_space, token_space
-from babyaipp.texts import SENTENCE_WORDS, check_sentence_order, parse_text_condition
+from babyaipp.spaces import image_space, text_sizes, token_space
+from babyaipp.texts import check_sentence_order, parse_text_condition
 from babyaipp.tiles import COLORS, DONE, NONE
 from babyaipp.world import World
 
@@ -44,8 +44,8 @@ class BatchedWorlds(VectorEnv[dict[str, Any], Any, Any]):
     environment in `TokenObservation`, bit for bit, and so do the episodes that follow without a seed.
 
     Observations are a dict of arrays: `image` (n, 7, 7, 3) uint8, `direction` (n,) int64, `mission`
-    (n, mission_words) int32, `description` (n, sentences, 4) int32. `infos` hold `rules`, (n, 6) int8: for each
-    colour of `babyaipp.tiles.COLORS` the number of its property in `PROPERTIES` there, -1 if it has none.
+    (n, mission_words) int32, `description` (n, sentences, sentence_words) int32. `infos` hold `rules`, (n, 6) int8:
+    for each colour of `babyaipp.tiles.COLORS` the number of its property in `PROPERTIES` there, -1 if it has none.
 
     When episodes end, `infos` also hold `episode`, a dict of returns `r` and lengths in actions `l`; with same-step
     autoreset, as Gymnasium defines them, `final_obs`, an (n,) object array of observations, and `final_info`, a
@@ -63,7 +63,8 @@ class BatchedWorlds(VectorEnv[dict[str, Any], Any, Any]):
             are float64, as tensors float32.
         autoreset_mode: "SameStep", "NextStep", "Disabled", or Gymnasium's `AutoresetMode`.
         num_threads: threads on the CPU; results do not depend on it.
-        text: "true", "lorem", "lorem_any", "shuffled_rules", "none", "withheld=n".
+        text: "true", "lorem", "lorem_any", "shuffled_rules", "none", "paraphrase", "paraphrase_heldout", "contradict",
+            "withheld=n".
         sentence_order: "canonical" or "shuffled"; None: the level's own.
         max_steps: time limit, instead of the level's own.
         copy: what is returned may be kept. Without, the next call overwrites observations, rules, and tensors in
@@ -72,6 +73,7 @@ class BatchedWorlds(VectorEnv[dict[str, Any], Any, Any]):
             itself.
         mission_words: size of `mission`; None: the longest instruction of the level.
         sentences: rows of `description`; None: the most that the level can have.
+        sentence_words: columns of `description`; None: the longest sentence of the text condition.
         render_mode: None, as the engine does not render.
 
     Attributes:
@@ -102,6 +104,7 @@ class BatchedWorlds(VectorEnv[dict[str, Any], Any, Any]):
         episode_statistics: bool = True,
         mission_words: int | None = None,
         sentences: int | None = None,
+        sentence_words: int | None = None,
         render_mode: None = None,
     ) -> None:
         for name, flag in (("copy", copy), ("episode_statistics", episode_statistics)):
@@ -126,24 +129,24 @@ class BatchedWorlds(VectorEnv[dict[str, Any], Any, Any]):
                 f"render_mode={render_mode!r}: the engine does not render; allowed: None, or the reference "
                 "environment, by gymnasium.make_vec(..., vectorization_mode='sync')"
             )
-        words, rows = _sizes(self.level, mission_words, sentences)
+        sizes = text_sizes(self.level, self.text_condition, mission_words, sentences, sentence_words)
         self.single_action_space = spaces.Discrete(DONE + 1)
         self.single_observation_space = spaces.Dict(
             {
                 "image": image_space(VIEW),
                 "direction": spaces.Discrete(4),
-                "mission": token_space(words),
-                "description": token_space(rows, SENTENCE_WORDS),
+                "mission": token_space(sizes.mission_words),
+                "description": token_space(sizes.sentences, sizes.sentence_words),
             }
         )
         settings = Settings(copy, self.autoreset_mode == AutoresetMode.SAME_STEP, episode_statistics)
         record = parameters(self.level, self.split, self.text_condition, self.sentence_order, max_steps)
-        sizes = (self.num_envs, words, rows)
+        shape = (self.num_envs, *sizes)
         self._memory: Host | Cuda
         if device == "cpu":
-            self._memory = Host(self.output, num_threads, sizes, record, settings)
+            self._memory = Host(self.output, num_threads, shape, record, settings)
         else:
-            self._memory = Cuda(device, sizes, record, settings)
+            self._memory = Cuda(device, shape, record, settings)
         self.device = self._memory.name
         self._driver: Any = self._memory.driver
         self._arrays = self._memory.arrays
@@ -164,8 +167,7 @@ class BatchedWorlds(VectorEnv[dict[str, Any], Any, Any]):
             "max_steps": max_steps,
             "copy": copy,
             "episode_statistics": episode_statistics,
-            "mission_words": words,
-            "sentences": rows,
+            **sizes._asdict(),
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -376,16 +378,3 @@ def _parse_autoreset_mode(mode: Any) -> AutoresetMode:
     except ValueError:
         allowed = ", ".join(known.value for known in AutoresetMode)
         raise ValueError(f"unknown autoreset_mode={mode!r}; allowed: {allowed}") from None
-
-
-def _sizes(level: Level, words: int | None, sentences: int | None) -> tuple[int, int]:
-    """Word ids of `mission` and rows of `description`, at least what the level needs."""
-    sizes = []
-    for name, given, needed in (
-        ("mission_words", words, mission_words(level)),
-        ("sentences", sentences, level.num_sentences),
-    ):
-        if given is not None and (type(given) is not int or given < needed):
-            raise ValueError(f"{name}={given} is too small for level {level.name}; at least {needed}")
-        sizes.append(needed if given is None else given)
-    return sizes[0], sizes[1]

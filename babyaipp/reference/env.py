@@ -279,8 +279,16 @@ class FloorDynamics(RoomGridLevel):
             count = draw_described(text_seed, colors, self.level.withheld, shuffled, out)
             described = out[:count]
         self._described = tuple(COLORS[color] for color in described)
-        told = dict(self.level.fixed or {}).values() if self.split == "Fixed" else self.level.dynamics.properties
-        self.description = " ".join(describe(text_seed, self.text_condition, self._described, self.rules, told))
+        sentences = describe(
+            text_seed,
+            self.text_condition,
+            self._described,
+            self.rules,
+            self._allowed,
+            self.level.properties(self.split),
+            self.level.balanced,
+        )
+        self.description = " ".join(sentences)
 
     def _generate(self, width: int, height: int) -> None:
         # As in Minigrid, draw until a sound world comes out; unlike there, without printing what was rejected.
@@ -381,10 +389,11 @@ def make(level: str, split: str, **kwargs: Any) -> FloorDynamics:
     Args:
         level: name of a row of the level table.
         split: "Train", "HeldOut", "All", or "Val" or "Fixed" where the level has it.
-        **kwargs: `text` ("true", "lorem", "lorem_any", "shuffled_rules", "none", "withheld=n"), `sentence_order`
-            ("canonical", "shuffled"; None: the level's own), `max_steps` (int, instead of the level's own),
-            `render_mode` ("human", "rgb_array", "ansi") and the other arguments of Minigrid's environments (`tile_size`, `highlight`,
-            `agent_pov`, `agent_view_size`).
+        **kwargs: `text` ("true", "lorem", "lorem_any", "shuffled_rules", "none", "paraphrase",
+            "paraphrase_heldout", "contradict", "withheld=n"), `sentence_order` ("canonical", "shuffled"; None: the
+            level's own), `max_steps` (int, instead of the level's own), `render_mode` ("human", "rgb_array", "ansi")
+            and the other arguments of Minigrid's environments (`tile_size`, `highlight`, `agent_pov`,
+            `agent_view_size`).
 
     Raises:
         ValueError: an argument is not one of these; the message says what is allowed.
