@@ -307,26 +307,30 @@ def _lay_room(rng, grid, way, colors, allowed, rules, hazards, scratch, lane):
     limit = way[1] * way[1] // 2
     while True:
         _lay_patches(rng, grid, way, colors, scratch, lane)
-        # What takes little time to find out comes first.
-        sound = (
-            (decoy == NONE or _has_tile(grid, way, decoy))
-            and not _is_connected(grid, way, forbidden | if_exchanged)
-            and _is_connected(grid, way, forbidden)
-            and _is_connected(grid, way, if_exchanged)
-        )
-        if not sound:
-            continue
-        shortest = fewest_steps(grid, way, rules, False, 0, scratch, lane)
-        sound = (
-            fewest_steps(grid, way, rules, False, forbidden, scratch, lane) > shortest
-            and fewest_steps(grid, way, rules, False, if_exchanged, scratch, lane) > shortest
-            and fewest_steps(grid, way, rules, True, forbidden | if_exchanged, scratch, lane) == FAR
-            and fewest_steps(grid, way, rules, True, forbidden, scratch, lane) <= limit
-        )
-        if not sound:
-            continue
-        rules[bad] = as_harmless
-        sound = fewest_steps(grid, way, rules, True, if_exchanged, scratch, lane) <= limit
+        sound = decoy == NONE or _has_tile(grid, way, decoy)
+        # Loops, so that what takes long to compile is called in one place; what takes little time comes first.
+        for check in range(3):
+            avoided = forbidden | if_exchanged if check == 0 else (forbidden if check == 1 else if_exchanged)
+            sound = sound and _is_connected(grid, way, avoided) == (check > 0)
+        shortest = FAR
+        for check in range(6):
+            if not sound:
+                break
+            avoided = 0
+            if check in (1, 3, 4):
+                avoided |= forbidden
+            if check in (2, 3, 5):
+                avoided |= if_exchanged
+            rules[bad] = as_harmless if check == 5 else as_deadly
+            steps = fewest_steps(grid, way, rules, check > 2, avoided, scratch, lane)
+            if check == 0:
+                shortest = steps
+            elif check < 3:
+                sound = steps > shortest  # who goes the shortest way dies
+            elif check == 3:
+                sound = steps == FAR  # nobody gets by without either colour
+            else:
+                sound = steps <= limit
         rules[bad] = as_deadly
         if sound:
             break

@@ -23,7 +23,7 @@ import numpy as np
 from babyaipp.engine.compile import writable_cache_folder
 from babyaipp.engine.cpu import Outputs
 from babyaipp.engine.observe import IMAGE_BYTES
-from babyaipp.engine.state import PARAMETERS, WORLD
+from babyaipp.engine.state import PARAMETERS, SCRATCH, WORLD
 from babyaipp.tiles import COLORS, DONE
 
 BLOCK = 128
@@ -52,7 +52,8 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 
 _ADVANCE = ("step_worlds", "begin_worlds", "observe_worlds")
 _WORD = np.dtype(np.uint32)
-_BEGIN_BLOCKS_A_PROCESSOR = 15  # as many as have room for their scratch in the shared memory of an H100 or H200
+# As many as have room for their scratch in the shared memory of an H100 or H200, of which each block takes 1 KiB more.
+BEGIN_BLOCKS_A_PROCESSOR = 228 * 1024 // (SCRATCH * BEGIN_BLOCK * np.dtype(np.int32).itemsize + 1024)
 _MAX_REMEMBERED = 256  # torch hands out the same memory again and again; if it does not, arguments are forgotten
 
 
@@ -153,7 +154,7 @@ class Driver:
         self._own["parameters"] = torch.from_numpy(parameters.view(np.uint8).copy()).to(self._device)
         properties = torch.cuda.get_device_properties(self._device)
         blocks = dict.fromkeys(ARGUMENTS, (-(-num_envs // BLOCK), BLOCK))
-        begin_blocks = min(num_envs, properties.multi_processor_count * _BEGIN_BLOCKS_A_PROCESSOR)
+        begin_blocks = min(num_envs, properties.multi_processor_count * BEGIN_BLOCKS_A_PROCESSOR)
         blocks["begin_worlds"] = (begin_blocks, BEGIN_BLOCK)
         with torch.cuda.device(self._device):
             self._make_current()

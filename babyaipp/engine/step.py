@@ -59,7 +59,7 @@ _HOLDS_OBJECT = KEY  # things from this type on can be picked up
 _OPENED = THING_MASK  # leaves a door's type and colour; its state is then 0, open
 
 
-@device_function
+@inlined_function  # else it would be the one function that is called on CUDA, and take a stack
 def begin(w, p, how, rules, scratch, lane):
     """Begin an episode.
 
