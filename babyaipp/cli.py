@@ -255,8 +255,7 @@ def _wrapped(cells: Sequence[str]) -> list[list[str]]:
     return [[line.replace(_NO_BREAK_SPACE, " ") for line in cell] for cell in lines]
 
 
-def _held_out(level: Level) -> list[tuple[str, str]]:
-    rules = level.dynamics.held_out
+def _sorted(rules: frozenset[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(color, name) for color in COLORS for name in PROPERTIES if (color, name) in rules]
 
 
@@ -266,7 +265,7 @@ def _level_cells(level: Level) -> tuple[str, ...]:
         f"{level.num_rows}x{level.num_cols} of {level.room_size}",
         ", ".join(COLORS[: level.dynamics.num_colors]),
         ", ".join(level.dynamics.properties),
-        ", ".join(" ".join(rule) for rule in _held_out(level)),
+        ", ".join(" ".join(rule) for rule in _sorted(level.dynamics.held_out)),
     )
 
 
@@ -276,7 +275,8 @@ def _level_data(level: Level) -> dict[str, Any]:
         "rooms": {"rows": level.num_rows, "columns": level.num_cols, "cells_a_side": level.room_size},
         "floor_colors": COLORS[: level.dynamics.num_colors],
         "properties": level.dynamics.properties,
-        "held_out": _held_out(level),
+        "held_out": _sorted(level.dynamics.held_out),
+        "val": _sorted(level.dynamics.val),
         "fixed": None if level.fixed is None else dict(level.fixed),
         "ids": {split: level.env_id(split) for split in level.splits},
     }

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 
 from babyaipp.levels import LEVELS, Level, is_deadly_name
 from babyaipp.tiles import COLORS
 from benchmarks.measurement import table
 
 Rules = tuple[str, ...]
-Joint = dict[Hashable, dict[tuple[int, ...], float]]
-"""What is seen -> the deadly colours of the choices, in order -> probability."""
+Scene = tuple[int | None, int | None, tuple[frozenset[int], ...]]
+"""Colour of the start and the third deadly one, where there are such, and the pairs to choose between."""
+Joint = dict[tuple[Rules, Scene], dict[tuple[int, ...], float]]
+"""What is seen, words and scene -> the deadly colours of the pairs -> probability."""
 
 TRAIN = "Train"
 
@@ -48,53 +50,52 @@ def words_and_classes(level: Level, split: str) -> dict[tuple[Rules, frozenset[i
     return result
 
 
-def scenes(level: Level, deadly: frozenset[int]) -> Iterator[tuple[Hashable, tuple[int, ...], float]]:
-    """The choices of episodes with these deadly colours: what is seen of them, which are deadly, relative frequency."""
+def scenes(level: Level, deadly: frozenset[int]) -> Iterator[tuple[Scene, tuple[int, ...]]]:
+    """What episodes with these deadly colours show, each equally likely, and which colours of the pairs are deadly."""
     harmless = frozenset(range(len(COLORS))) - deadly
     if level.floors == "gates":
-        yield from _walls(level.num_walls, deadly, harmless, frozenset())
+        for pairs, lost in _walls(level.num_walls, deadly, harmless, frozenset()):
+            yield (None, None, pairs), lost
         return
     for first in harmless:
         for decoy in deadly if level.num_cols > 1 else [None]:
             for bad in itertools.permutations(deadly - {decoy}, level.num_cols):
                 for good in itertools.permutations(harmless - {first}, level.num_cols):
-                    pairs = tuple(map(frozenset, zip(bad, good, strict=True)))
-                    yield (first, decoy, pairs), bad, 1.0
+                    yield (first, decoy, tuple(map(frozenset, zip(bad, good, strict=True)))), bad
 
 
 def _walls(
     left: int, deadly: frozenset[int], harmless: frozenset[int], before: frozenset[int]
-) -> Iterator[tuple[Hashable, tuple[int, ...], float]]:
+) -> Iterator[tuple[tuple[frozenset[int], ...], tuple[int, ...]]]:
     if not left:
-        yield (), (), 1.0
+        yield (), ()
         return
     for bad in deadly - before:
         for good in harmless - before:
-            for seen, lost, probability in _walls(left - 1, deadly, harmless, frozenset({bad, good})):
-                yield (frozenset({bad, good}), *seen), (bad, *lost), probability  # type: ignore[misc]
+            for pairs, lost in _walls(left - 1, deadly, harmless, frozenset({bad, good})):
+                yield (frozenset({bad, good}), *pairs), (bad, *lost)
 
 
 def joint(level: Level, split: str, with_words: bool) -> Joint:
-    """Probability of what is seen and what is deadly, in a split."""
-    by_class = {}
+    """Probability of what is seen and what is deadly, in a split; without words the bag is empty."""
+    by_class: dict[frozenset[int], list[tuple[Scene, tuple[int, ...]]]] = {}
     result: Joint = defaultdict(lambda: defaultdict(float))
     for (bag, deadly), probability in words_and_classes(level, split).items():
         if deadly not in by_class:
             by_class[deadly] = list(scenes(level, deadly))
-        total = sum(weight for _, _, weight in by_class[deadly])
-        for seen, lost, weight in by_class[deadly]:
-            result[(bag, seen) if with_words else seen][lost] += probability * weight / total
+        for scene, lost in by_class[deadly]:
+            result[bag if with_words else (), scene][lost] += probability / len(by_class[deadly])
     return result
 
 
 def success(prior: Joint, world: Joint) -> float:
     """Success, where things are as `world` tells, of the best policy for `prior`.
 
-    Between guesses that are equally good it draws; for what `prior` has never seen it draws among all that can be.
+    Between guesses that are equally good it draws, and among all that there are for what `prior` has never seen.
     """
     total = 0.0
-    for seen, outcomes in world.items():
-        believed = prior.get(seen) or dict.fromkeys(outcomes, 1.0)
+    for (bag, scene), outcomes in world.items():
+        believed = prior.get((bag, scene)) or dict.fromkeys(itertools.product(*scene[-1]), 1.0)
         best = max(believed.values())
         guesses = [guess for guess, probability in believed.items() if probability > best * (1 - 1e-9)]
         total += sum(outcomes.get(guess, 0.0) for guess in guesses) / len(guesses)
@@ -103,7 +104,7 @@ def success(prior: Joint, world: Joint) -> float:
 
 def optimum(level: Level) -> dict[str, dict[str, float]]:
     """By split: success of the best policy without text, with a bag of words, and of those that are best for Train."""
-    result = {}
+    result: dict[str, dict[str, float]] = {}
     for split in level.splits:
         row = {}
         for name, with_words in (("blind", False), ("bag of words", True)):

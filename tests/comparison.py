@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from policies import make_policy
-from reference_runs import CAUSES, OBSERVATION, Recorder, crowded_world, random_rules, thing_names
+from reference_runs import CAUSES, OBSERVATION, Recorder, crowded_world, rules_for_tiles, thing_names
 
 import babyaipp
 from babyaipp.levels import Level, parse_env_id
@@ -81,7 +81,7 @@ def reference(run: Run) -> tuple[np.ndarray, np.ndarray, dict[str, Any], list[li
             space = recorder.state.observation_space["mission"]
             given.append(crowded_world(recorder.state.world, level, space, random))
         elif run.options == "rules":
-            given.append(random_rules(level, random) if random.random() < 0.9 else None)
+            given.append(rules_for_tiles(level, random) if random.random() < 0.9 else None)
         options = {run.options: given[i]} if run.options and given[i] is not None else None
         recorder.reset(rows[0, i], seed, options)
         if run.starts:

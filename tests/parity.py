@@ -20,9 +20,8 @@ from typing import Any
 from comparison import Run, compare
 
 from babyaipp import LEVELS
-from babyaipp.levels import Level, parse_env_id
+from babyaipp.levels import Level, is_deadly_name, parse_env_id
 from babyaipp.texts import TEXT_CONDITIONS
-from babyaipp.tiles import PROPERTIES, TRAP
 
 POLICIES = ("uniform", "forward", "expert")
 CONDITIONS = (*TEXT_CONDITIONS, "withheld=1", "withheld=2")
@@ -84,8 +83,7 @@ def expected_events(level: Level) -> set[str]:
     """What must have happened in the full plan of a level, over all its splits."""
     properties = {name for split in level.splits for _, name in level.drawable_rules(split)}
     events = {"cause success", "cause timeout", *(f"effect {name}" for name in properties)}
-    if PROPERTIES[TRAP] in properties:
-        events.add("cause trap")
+    events |= {f"cause {name}" for name in properties if is_deadly_name(name)}
     if level.grammar.kinds != ("goto",) or (level.num_objects or 0) > 1:
         events |= {"pickup", "drop", "pickup from a tile", "drop on a tile", "box destroyed"}
     if level.num_rows * level.num_cols > 1:

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, Protocol
 
 from babyaipp.instructions import DIRECTIONS, Position
-from babyaipp.tiles import DONE, DROP, FLIPLR, FLIPUD, FORWARD, LEFT, PICKUP, RIGHT, TOGGLE, TRAP
+from babyaipp.tiles import DONE, DROP, FLIPLR, FLIPUD, FORWARD, LEFT, PICKUP, RIGHT, TOGGLE, is_deadly
 
 _FORWARD_HEAVY = (10, 10, 60, 6, 5, 7, 2)
 
@@ -189,7 +189,7 @@ class Expert:
                     return way[::-1]
                 if there in came_from or not _passable(grid.get(*there), carrying):
                     continue
-                if self._avoids_traps and self._env._property_of(self._env._color_at(there)) == TRAP:
+                if self._avoids_traps and is_deadly(self._env._property_of(self._env._color_at(there))):
                     continue
                 came_from[there] = here
                 queue.append(there)

@@ -12,7 +12,7 @@ from policies import Policy
 
 from babyaipp import World
 from babyaipp.instructions import Position, parse_instruction
-from babyaipp.levels import OBJECT_TYPES, Level
+from babyaipp.levels import OBJECT_TYPES, Level, is_deadly_name
 from babyaipp.tiles import COLORS, DROP, NONE, PICKUP, PROPERTIES, TOGGLE
 from babyaipp.wrappers import TokenObservation
 
@@ -232,6 +232,16 @@ def random_rules(level: Level, random: Random) -> dict[str, str]:
     """Any colours with any properties, as many as the level has room for."""
     colors = random.sample(COLORS, random.randint(0, level.num_sentences))
     return {color: random.choice(PROPERTIES) for color in colors}
+
+
+def rules_for_tiles(level: Level, random: Random) -> dict[str, str]:
+    """Likewise, enough of them for the level's tiles."""
+    while True:
+        rules = random_rules(level, random)
+        deadly = sum(is_deadly_name(name) for name in rules.values())
+        needed_deadly, needed_harmless = level.needed_rules
+        if deadly >= needed_deadly and len(rules) - deadly >= needed_harmless:
+            return rules
 
 
 def crowded_world(world: World, level: Level, space: gym.spaces.Space[str], random: Random) -> World:
