@@ -1,0 +1,515 @@
+"""The search that planners use: the cheapest way to fulfil an instruction, or to face a cell, in a world.
+
+A best-first search (A*) over whole worlds, stepped by the engine's own `step`, guided by `relaxed.py`. Worlds that
+differ in the agent's place only share one record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from babyaipp.engine.compile import compile_kernel, device_function, kernel, unsigned
+from babyaipp.engine.state import (
+    BOX,
+    DOOR,
+    EMPTY,
+    FLOOR,
+    KEY,
+    MAX_ACTIONS,
+    NO_ACTION,
+    SUCCESS,
+    TYPE_MASK,
+    WORLD,
+    parameters,
+)
+from babyaipp.engine.step import can_enter, step
+from babyaipp.levels import Level, get_level
+from babyaipp.planners.relaxed import (
+    FAR,
+    NUM_COSTLY,
+    NUM_STAGES,
+    Relaxed,
+    add_instruction_rules,
+    add_key_rules,
+    add_target_rule,
+    ahead_of,
+    bits_of,
+    forget,
+    prepare,
+    put,
+    relax,
+    stage_of,
+    survives,
+    where,
+)
+from babyaipp.texts import SENTENCE_ORDERS, parse_text_condition
+from babyaipp.tiles import COLORS, DONE, DROP, FORWARD, HALF_STEPS_PER_STEP, LEFT, PICKUP, RIGHT, TOGGLE
+
+FOUND, EXHAUSTED, GAVE_UP = range(3)
+
+_SCRATCH, _FREE, _START = range(3)  # records of `Tree.worlds` with a use of their own; then those that occur
+_GOAL, _UNMADE = -1, -2  # of an entry's world: what is to be done is done; not made yet
+_NUM_WORLDS, _NUM_NODES, _NUM_ENTRIES, _ROUND, _LOWEST, _HIGHEST, _SPENT, _LENGTH, _SINGLE, _COUNTS = range(10)
+
+
+class Tree(NamedTuple):
+    """Working memory: worlds, nodes (a world and a place of the agent in it), a queue of what leads to nodes."""
+
+    count: np.ndarray  # (counts,) int32
+    worlds: np.ndarray  # (worlds,) WORLD; of the agent's place and of the clock they say nothing
+    world_stage: np.ndarray  # (worlds,) int32
+    world_saved: np.ndarray  # (worlds,) int32, costs in the relaxed world that need not be paid any more
+    world_table: np.ndarray  # (slots, 2) int32, round and world
+    node_world: np.ndarray  # (nodes,) int32
+    node_at: np.ndarray  # (nodes,) int32, see `relaxed.where`
+    node_spent: np.ndarray  # (nodes,) int32, half-steps
+    node_parent: np.ndarray  # (nodes,) int32
+    node_action: np.ndarray  # (nodes,) int32, that led here
+    node_table: np.ndarray  # (slots, 2) int32, round and node
+    entry_parent: np.ndarray  # (entries,) int32, node
+    entry_action: np.ndarray  # (entries,) int32
+    entry_world: np.ndarray  # (entries,) int32
+    entry_at: np.ndarray  # (entries,) int32
+    entry_spent: np.ndarray  # (entries,) int32
+    entry_next: np.ndarray  # (entries,) int32
+    heads: np.ndarray  # (priorities,) int32
+
+    @classmethod
+    def make(cls, nodes: int, worlds: int) -> Tree:
+        """With room for so many."""
+        slots = 1 << (2 * nodes - 1).bit_length()
+        world_slots = 1 << (2 * worlds - 1).bit_length()
+        sizes: dict[str, Any] = {"count": _COUNTS, "heads": FAR // 16}
+        sizes |= {"world_table": (world_slots, 2), "node_table": (slots, 2)}
+        of = {"world": worlds, "node": nodes, "entry": 8 * nodes}
+        sizes |= {name: of[name.split("_")[0]] for name in cls._fields if name not in sizes and name != "worlds"}
+        sizes["worlds"] = worlds
+        made = {name: np.zeros(sizes[name], WORLD if name == "worlds" else np.int32) for name in cls._fields}
+        made["heads"].fill(-1)
+        return cls(**made)
+
+
+class Task(NamedTuple):
+    """What a search is to do."""
+
+    props: np.ndarray  # (6,) int8, property of each colour, NONE: none
+    targets: np.ndarray  # (cells,) bool, the cells to face or to act on; empty: the instruction
+    numbers: np.ndarray  # int32, see FORBIDDEN and so on
+
+
+FORBIDDEN, ACTION, CARRIES, WEIGHT, MAX_NODES, _NUMBERS = range(6)
+
+
+@device_function
+def _hash(w, p):
+    """A number of all that makes a world another one."""
+    value = np.uint64(14695981039346656037)
+    prime = np.uint64(1099511628211)
+    for cell in range(p.width * p.height):
+        both = np.uint64(int(w.seen[unsigned(cell)]) | int(w.hidden[unsigned(cell)]) << 8)
+        value = (value ^ both) * prime
+    rest = int(w.carried) | int(w.carried_hidden) << 8 | int(w.fulfilled) << 16 | int(w.verified) << 24
+    value = (value ^ np.uint64(rest | int(w.gone) << 32)) * prime
+    return value ^ (value >> np.uint64(29))
+
+
+@device_function
+def _same(v, w, p):
+    """Whether two worlds are the same, wherever the agent is."""
+    if v.carried != w.carried or v.carried_hidden != w.carried_hidden or v.gone != w.gone:
+        return False
+    if v.fulfilled != w.fulfilled or v.verified != w.verified:
+        return False
+    for cell in range(p.width * p.height):
+        if v.seen[unsigned(cell)] != w.seen[unsigned(cell)] or v.hidden[unsigned(cell)] != w.hidden[unsigned(cell)]:
+            return False
+    return True
+
+
+@device_function
+def _load(t, world):
+    """Make the scratch record a copy of a world."""
+    t.worlds[_SCRATCH] = t.worlds[world]
+
+
+@device_function
+def _saved(w, r):
+    """Costs of cells in the relaxed world that have been freed in this one."""
+    saved = 0
+    for i in range(int(r.count[NUM_COSTLY])):
+        cell = int(r.costly[i])
+        if can_enter(int(w.seen[unsigned(cell)])):
+            saved += int(r.cost[unsigned(cell)])
+    return saved
+
+
+@device_function
+def _estimate(r, stage, saved, at):
+    """Half-steps that are left, more or less; `FAR` if there is no way."""
+    state = int(r.state_of[unsigned(at)])
+    if stage < 0:
+        return 0
+    if state < 0:
+        return FAR
+    left = int(r.left[stage, unsigned(state)])
+    return FAR if left >= FAR else max(left - saved, 0)
+
+
+@device_function
+def _find_world(t, r, p):
+    """Number of the world that the scratch record is; a new one if need be, -1 if there is no room."""
+    w = t.worlds[_SCRATCH]
+    mask = len(t.world_table) - 1
+    slot = np.int64(_hash(w, p) & np.uint64(mask))
+    while int(t.world_table[slot, 0]) == int(t.count[_ROUND]):
+        world = int(t.world_table[slot, 1])
+        if _same(t.worlds[world], w, p):
+            return world
+        slot = (slot + 1) & mask
+    world = int(t.count[_NUM_WORLDS])
+    if world == len(t.worlds):
+        return -1
+    t.worlds[world] = w
+    t.world_stage[world] = stage_of(r, bits_of(w, p, r, t.worlds[_START]))
+    t.world_saved[world] = _saved(w, r)
+    t.world_table[slot, 0] = t.count[_ROUND]
+    t.world_table[slot, 1] = world
+    t.count[_NUM_WORLDS] = world + 1
+    return world
+
+
+@device_function
+def _node_slot(t, world, at):
+    """Slot of a node in the table, or the free one where it belongs."""
+    mask = len(t.node_table) - 1
+    mixed = (np.uint64(world) * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(at) * np.uint64(0xC2B2AE3D27D4EB4F))
+    slot = np.int64((mixed ^ (mixed >> np.uint64(31))) & np.uint64(mask))
+    while int(t.node_table[slot, 0]) == int(t.count[_ROUND]):
+        node = int(t.node_table[slot, 1])
+        if int(t.node_world[node]) == world and int(t.node_at[node]) == at:
+            break
+        slot = (slot + 1) & mask
+    return slot
+
+
+@device_function
+def _push(t, task, parent, action, world, at, spent, estimate):
+    """Queue what a step leads to."""
+    if estimate >= FAR:
+        return
+    if world >= 0:
+        slot = _node_slot(t, world, at)
+        known = int(t.node_table[slot, 0]) == int(t.count[_ROUND])
+        if known and int(t.node_spent[int(t.node_table[slot, 1])]) <= spent:
+            return
+    priority = min(spent + int(task.numbers[WEIGHT]) * estimate, len(t.heads) - 1)
+    entry = int(t.count[_NUM_ENTRIES])
+    t.count[_NUM_ENTRIES] = entry + 1
+    if entry >= len(t.entry_next):
+        return
+    t.entry_parent[entry] = parent
+    t.entry_action[entry] = action
+    t.entry_world[entry] = world
+    t.entry_at[entry] = at
+    t.entry_spent[entry] = spent
+    t.entry_next[entry] = t.heads[priority]
+    t.heads[priority] = entry
+    t.count[_LOWEST] = min(int(t.count[_LOWEST]), priority)
+    t.count[_HIGHEST] = max(int(t.count[_HIGHEST]), priority)
+
+
+@device_function
+def _reaches(w, p, task, action, ended):
+    """Whether a step has done what is to be done."""
+    if len(task.targets) == 0:
+        return ended == SUCCESS
+    wanted = int(task.numbers[ACTION])
+    return (wanted < 0 or wanted == action) and task.targets[ahead_of(w, p)]
+
+
+@device_function
+def _acts(w, p, task, action, ahead):
+    """Whether an action on the cell ahead does something, and may be taken."""
+    seen = int(w.seen[unsigned(ahead)])
+    kind = seen & TYPE_MASK
+    free = len(task.targets) == 0
+    if not free and int(task.numbers[ACTION]) == action and task.targets[ahead]:
+        free = True
+    if action == PICKUP:
+        return free and kind >= KEY and int(w.carried) == 0
+    if action == DROP:
+        return free and int(w.carried) != 0 and kind in (EMPTY, FLOOR)
+    if kind == DOOR:
+        return free or not can_enter(seen)
+    return free and kind == BOX
+
+
+@device_function
+def _expand(t, r, p, task, node):
+    """Queue what every action leads to that may matter."""
+    world = int(t.node_world[node])
+    at = int(t.node_at[node])
+    spent = int(t.node_spent[node])
+    w = t.worlds[_SCRATCH]
+    _load(t, world)
+    fulfilled = int(w.fulfilled)
+    verified = int(w.verified)
+    ahead = -1
+    for action in (DONE, LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE):
+        acting = action in (PICKUP, DROP, TOGGLE)
+        if acting and (ahead < 0 or not _acts(w, p, task, action, ahead)):
+            continue
+        put(w, p, at)
+        ended = step(w, p, action)
+        if survives(w, p, ended, int(task.numbers[FORBIDDEN])):
+            after = spent + int(w.half_steps)
+            to = where(w, p, r)
+            if action == DONE:
+                ahead = ahead_of(w, p)
+            if _reaches(w, p, task, action, ended):
+                _push(t, task, node, action, _GOAL, to, after, 0)
+            elif acting or int(w.fulfilled) != fulfilled or int(w.verified) != verified:
+                stage = stage_of(r, bits_of(w, p, r, t.worlds[_START]))
+                _push(t, task, node, action, _UNMADE, to, after, _estimate(r, stage, _saved(w, r), to))
+            elif to != at:
+                estimate = _estimate(r, int(t.world_stage[world]), int(t.world_saved[world]), to)
+                _push(t, task, node, action, world, to, after, estimate)
+        if acting:
+            _load(t, world)
+        else:
+            w.fulfilled = fulfilled
+            w.verified = verified
+
+
+@device_function
+def _make(t, r, p, parent, action):
+    """Number of the world that an action leads to, -1 if there is no room."""
+    _load(t, int(t.node_world[parent]))
+    w = t.worlds[_SCRATCH]
+    put(w, p, int(t.node_at[parent]))
+    step(w, p, action)
+    return _find_world(t, r, p)
+
+
+@device_function
+def _visit(t, r, p, task, world, at, spent, parent, action, time_left):
+    """Note a node, and queue what follows on it; False if there is no room."""
+    slot = _node_slot(t, world, at)
+    if int(t.node_table[slot, 0]) == int(t.count[_ROUND]):
+        node = int(t.node_table[slot, 1])
+        if int(t.node_spent[node]) <= spent:
+            return True
+    else:
+        node = int(t.count[_NUM_NODES])
+        if node >= min(len(t.node_at), int(task.numbers[MAX_NODES])):
+            return False
+        t.count[_NUM_NODES] = node + 1
+        t.node_table[slot, 0] = t.count[_ROUND]
+        t.node_table[slot, 1] = node
+        t.node_world[node] = world
+        t.node_at[node] = at
+    t.node_spent[node] = spent
+    t.node_parent[node] = parent
+    t.node_action[node] = action
+    if spent < time_left:
+        _expand(t, r, p, task, node)
+    return int(t.count[_NUM_ENTRIES]) <= len(t.entry_next)
+
+
+@device_function
+def _tell(t, entry, actions):
+    """Write the actions that lead to the end; False if they are too many."""
+    length = 1
+    node = int(t.entry_parent[entry])
+    while int(t.node_parent[node]) >= 0:
+        node = int(t.node_parent[node])
+        length += 1
+    t.count[_SPENT] = t.entry_spent[entry]
+    t.count[_LENGTH] = length
+    if length > len(actions):
+        return False
+    actions[length - 1] = t.entry_action[entry]
+    node = int(t.entry_parent[entry])
+    for i in range(length - 2, -1, -1):
+        actions[i] = t.node_action[node]
+        node = int(t.node_parent[node])
+    return True
+
+
+@device_function
+def _best_first(t, r, p, task, actions):
+    """Search; returns FOUND, EXHAUSTED or GAVE_UP."""
+    start = t.worlds[_START]
+    time_left = HALF_STEPS_PER_STEP * int(start.max_steps) - int(start.half_steps)
+    at = where(start, p, r)
+    _load(t, _START)
+    world = _find_world(t, r, p)
+    stage = int(t.world_stage[world])
+    if _estimate(r, stage, int(t.world_saved[world]), at) >= FAR:
+        return EXHAUSTED
+    if not _visit(t, r, p, task, world, at, 0, -1, -1, time_left):
+        return GAVE_UP
+    while int(t.count[_LOWEST]) <= int(t.count[_HIGHEST]):
+        priority = int(t.count[_LOWEST])
+        entry = int(t.heads[priority])
+        if entry < 0:
+            t.count[_LOWEST] = priority + 1
+            continue
+        t.heads[priority] = t.entry_next[entry]
+        world = int(t.entry_world[entry])
+        if world == _GOAL:
+            return FOUND if _tell(t, entry, actions) else GAVE_UP
+        parent = int(t.entry_parent[entry])
+        action = int(t.entry_action[entry])
+        if world == _UNMADE:
+            world = _make(t, r, p, parent, action)
+        at = int(t.entry_at[entry])
+        spent = int(t.entry_spent[entry])
+        if world < 0 or not _visit(t, r, p, task, world, at, spent, parent, action, time_left):
+            return GAVE_UP
+    return EXHAUSTED
+
+
+@kernel
+def _search(worlds, row, parameters, task, r, t, actions):
+    p = parameters[0]
+    t.count[_ROUND] += 1
+    t.count[_NUM_WORLDS] = _START + 1
+    t.count[_NUM_NODES] = 0
+    t.count[_NUM_ENTRIES] = 0
+    t.count[_LOWEST] = len(t.heads)
+    t.count[_HIGHEST] = -1
+    t.worlds[_START] = worlds[row]
+    start = t.worlds[_START]
+    for color in range(len(start.rules)):
+        start.rules[color] = task.props[color]
+    if len(task.targets) > 0:
+        start.fulfilled = 0
+        for i in range(MAX_ACTIONS):
+            start.kinds[i] = NO_ACTION
+    t.worlds[_FREE] = start
+    prepare(t.worlds[_FREE], p, r, len(task.targets) == 0)
+    if len(task.targets) > 0:
+        add_target_rule(r, task.targets, int(task.numbers[ACTION]) >= 0)
+    else:
+        add_instruction_rules(start, p, r, int(task.numbers[CARRIES]) != 0)
+    add_key_rules(start, p, r)
+    result = GAVE_UP
+    if relax(t.worlds[_FREE], p, r, bits_of(start, p, r, start), int(task.numbers[FORBIDDEN])):
+        result = _best_first(t, r, p, task, actions)
+    t.count[_SINGLE] = int(r.count[NUM_STAGES]) <= 2
+    forget(r)
+    for priority in range(int(t.count[_LOWEST]), int(t.count[_HIGHEST]) + 1):
+        t.heads[priority] = -1
+    return result
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has come to.
+
+    Attributes:
+        actions: (steps,) int64, what to do; None if nothing was found.
+        half_steps: how long it takes.
+        exhausted: nothing was found, and everything has been looked at that the search may do.
+        single: what is to be done is one thing; then, with a weight of 1, what was found is the cheapest.
+        nodes: how much was looked at.
+    """
+
+    actions: np.ndarray | None
+    half_steps: int
+    exhausted: bool
+    single: bool
+    nodes: int
+
+
+class Search:
+    """Searches worlds of a level.
+
+    Args:
+        level: name of a row of the level table, or a row.
+        max_nodes: how many places of the agent in worlds may be looked at.
+        max_worlds: how many worlds may differ in more than the agent's place.
+    """
+
+    def __init__(self, level: str | Level, max_nodes: int = 60_000, max_worlds: int = 4_000) -> None:
+        self.level = level if isinstance(level, Level) else get_level(level)
+        self.max_nodes = max_nodes
+        self._parameters = parameters(
+            self.level, self.level.splits[0], parse_text_condition("true"), SENTENCE_ORDERS[0], None
+        )
+        self._cells = self.level.width * self.level.height
+        self._relaxed = Relaxed.make(self._cells)
+        self._tree = Tree.make(max_nodes, max_worlds)
+        self._actions = np.zeros(1 << 14, np.int64)
+        self._instruction = np.zeros(0, np.bool_)
+        task = Task(np.zeros(len(COLORS), np.int8), self._instruction, np.zeros(_NUMBERS, np.int64))
+        arguments = (np.zeros(1, WORLD), 0, self._parameters, task, self._relaxed, self._tree, self._actions)
+        compile_kernel(_search, arguments, seconds=30)
+
+    def instruction(
+        self,
+        worlds: np.ndarray,
+        row: int = 0,
+        *,
+        props: np.ndarray | None = None,
+        forbidden: int = 0,
+        carries: bool = False,
+        weight: int = 1,
+        max_nodes: int | None = None,
+    ) -> Found:
+        """How to fulfil the instruction of a world from where its agent is.
+
+        Args:
+            worlds: (n,) `WORLD`.
+            row: which of them.
+            props: (6,) int8, the property of each floor colour that is assumed, -1: it does nothing; None: the
+                true ones.
+            forbidden: bit mask of floor colours on which no action may end; deadly ones never do.
+            carries: look at it, too, that things are carried elsewhere that actions go to or put something next to.
+            weight: how much more what is left counts than what is spent; above 1 faster, and not the cheapest.
+            max_nodes: fewer than at most.
+        """
+        return self._run(worlds, row, self._instruction, props, (forbidden, -1, int(carries), weight, max_nodes))
+
+    def way(
+        self,
+        worlds: np.ndarray,
+        row: int,
+        targets: np.ndarray,
+        action: int | None = None,
+        *,
+        props: np.ndarray | None = None,
+        forbidden: int = 0,
+    ) -> Found:
+        """How to come to face one of a set of cells, or to act on one; doors are opened on the way, nothing is moved.
+
+        Args:
+            worlds: (n,) `WORLD`.
+            row: which of them.
+            targets: (cells,) bool, the cells, numbered row by row.
+            action: PICKUP, DROP or TOGGLE, which comes last; None: facing one is enough, at least one step from now.
+            props: as `instruction`.
+            forbidden: as `instruction`.
+        """
+        return self._run(worlds, row, targets, props, (forbidden, -1 if action is None else action, 0, 1, None))
+
+    def _run(
+        self,
+        worlds: np.ndarray,
+        row: int,
+        targets: np.ndarray,
+        props: np.ndarray | None,
+        numbers: tuple[int, int, int, int, int | None],
+    ) -> Found:
+        props = np.ascontiguousarray(worlds["rules"][row] if props is None else props, np.int8)
+        limited = np.array([self.max_nodes if number is None else number for number in numbers], np.int64)
+        task = Task(props, targets, limited)
+        result = _search(worlds, row, self._parameters, task, self._relaxed, self._tree, self._actions)
+        count = self._tree.count
+        actions = self._actions[: count[_LENGTH]].copy() if result == FOUND else None
+        spent = int(count[_SPENT]) if result == FOUND else 0
+        return Found(actions, spent, result == EXHAUSTED, bool(count[_SINGLE]), int(count[_NUM_NODES]))
