@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from babyaipp.engine.compile import compile_kernel, device_function, kernel, unsigned
+from babyaipp.engine.generate import direction_x, direction_y
 from babyaipp.engine.state import (
     BOX,
     DOOR,
@@ -20,6 +21,7 @@ from babyaipp.engine.state import (
     KEY,
     MAX_ACTIONS,
     NO_ACTION,
+    ONE_PART,
     SUCCESS,
     TYPE_MASK,
     WORLD,
@@ -27,32 +29,30 @@ from babyaipp.engine.state import (
 )
 from babyaipp.engine.step import can_enter, step
 from babyaipp.levels import Level, get_level
-from babyaipp.planners.relaxed import (
-    FAR,
-    NUM_COSTLY,
+from babyaipp.planners.goals import (
     NUM_STAGES,
-    Relaxed,
-    add_instruction_rules,
-    add_key_rules,
-    add_target_rule,
-    ahead_of,
+    Goals,
     bits_of,
-    forget,
-    prepare,
-    put,
-    relax,
+    hands_are_full,
+    is_to_move,
+    set_instruction,
+    set_target,
     stage_of,
-    survives,
-    where,
 )
+from babyaipp.planners.places import PLACES_A_CELL, cell_of, faced_from, place_of, put, survives
+from babyaipp.planners.relaxed import FAR, MOVES_ALL, MOVES_NOTHING, MOVES_REST, Relaxed, forget, may_move, relax, saved
 from babyaipp.texts import SENTENCE_ORDERS, parse_text_condition
 from babyaipp.tiles import COLORS, DONE, DROP, FORWARD, HALF_STEPS_PER_STEP, LEFT, PICKUP, RIGHT, TOGGLE
 
 FOUND, EXHAUSTED, GAVE_UP = range(3)
 
 _SCRATCH, _FREE, _START = range(3)  # records of `Tree.worlds` with a use of their own; then those that occur
+_LAY_DOWN, _PICK_UP = 6, 4  # half-steps, roughly
+_WEIGHT_UNIT = 8
 _GOAL, _UNMADE = -1, -2  # of an entry's world: what is to be done is done; not made yet
 _NUM_WORLDS, _NUM_NODES, _NUM_ENTRIES, _ROUND, _LOWEST, _HIGHEST, _SPENT, _LENGTH, _SINGLE, _COUNTS = range(10)
+
+_HIGHEST_PRIORITY = (1 << 16) - 1
 
 
 class Tree(NamedTuple):
@@ -62,9 +62,11 @@ class Tree(NamedTuple):
     worlds: np.ndarray  # (worlds,) WORLD; of the agent's place and of the clock they say nothing
     world_stage: np.ndarray  # (worlds,) int32
     world_saved: np.ndarray  # (worlds,) int32, costs in the relaxed world that need not be paid any more
+    world_fetch: np.ndarray  # (worlds,) int32, a cell from where a thing must be fetched first, -1: none
+    world_extra: np.ndarray  # (worlds,) int32, half-steps that the relaxed world knows nothing of, roughly
     world_table: np.ndarray  # (slots, 2) int32, round and world
     node_world: np.ndarray  # (nodes,) int32
-    node_at: np.ndarray  # (nodes,) int32, see `relaxed.where`
+    node_at: np.ndarray  # (nodes,) int32, see `places.py`
     node_spent: np.ndarray  # (nodes,) int32, half-steps
     node_parent: np.ndarray  # (nodes,) int32
     node_action: np.ndarray  # (nodes,) int32, that led here
@@ -82,7 +84,7 @@ class Tree(NamedTuple):
         """With room for so many."""
         slots = 1 << (2 * nodes - 1).bit_length()
         world_slots = 1 << (2 * worlds - 1).bit_length()
-        sizes: dict[str, Any] = {"count": _COUNTS, "heads": FAR // 16}
+        sizes: dict[str, Any] = {"count": _COUNTS, "heads": _HIGHEST_PRIORITY + 1}
         sizes |= {"world_table": (world_slots, 2), "node_table": (slots, 2)}
         of = {"world": worlds, "node": nodes, "entry": 8 * nodes}
         sizes |= {name: of[name.split("_")[0]] for name in cls._fields if name not in sizes and name != "worlds"}
@@ -100,7 +102,7 @@ class Task(NamedTuple):
     numbers: np.ndarray  # int32, see FORBIDDEN and so on
 
 
-FORBIDDEN, ACTION, CARRIES, WEIGHT, MAX_NODES, _NUMBERS = range(6)
+FORBIDDEN, ACTION, MOVES, WEIGHT, MAX_NODES, _NUMBERS = range(6)
 
 
 @device_function
@@ -136,30 +138,55 @@ def _load(t, world):
 
 
 @device_function
-def _saved(w, r):
-    """Costs of cells in the relaxed world that have been freed in this one."""
-    saved = 0
-    for i in range(int(r.count[NUM_COSTLY])):
-        cell = int(r.costly[i])
-        if can_enter(int(w.seen[unsigned(cell)])):
-            saved += int(r.cost[unsigned(cell)])
-    return saved
+def _judge(t, r, g, p, world):
+    """Note what the estimates for a world are made from."""
+    w = t.worlds[world]
+    bits, fetch = bits_of(w, p, g, t.worlds[_START])
+    stage = stage_of(g, bits)
+    extra = _LAY_DOWN if hands_are_full(w, g, bits) else 0
+    if fetch >= 0:
+        extra += _PICK_UP + _left_beside(r, p, stage, fetch)
+    t.world_stage[world] = stage
+    t.world_saved[world] = saved(w, r)
+    t.world_fetch[world] = fetch
+    t.world_extra[world] = extra
 
 
 @device_function
-def _estimate(r, stage, saved, at):
-    """Half-steps that are left, more or less; `FAR` if there is no way."""
-    state = int(r.state_of[unsigned(at)])
+def _left_beside(r, p, stage, cell):
+    """Half-steps that are left from beside a cell at least; 0 if there is no way."""
+    least = FAR
+    for direction in range(4):
+        beside = cell + direction_x(direction) + direction_y(direction) * p.width
+        for place in range(beside * PLACES_A_CELL, (beside + 1) * PLACES_A_CELL):
+            state = int(r.state_of[unsigned(place)])
+            if state >= 0:
+                least = min(least, int(r.left[stage, unsigned(state)]))
+    return 0 if least == FAR else least
+
+
+@device_function
+def _estimate(t, r, p, task, world, place):
+    """Half-steps that are left, more or less, times the weight; `FAR` if there is no way."""
+    stage = int(t.world_stage[world])
+    state = int(r.state_of[unsigned(place)])
+    weight = int(task.numbers[WEIGHT])
+    fetch = int(t.world_fetch[world])
     if stage < 0:
         return 0
-    if state < 0:
+    left = int(t.world_extra[world])
+    if fetch >= 0:
+        here = cell_of(place)
+        left += HALF_STEPS_PER_STEP * (abs(fetch % p.width - here % p.width) + abs(fetch // p.width - here // p.width))
+    elif state < 0 or int(r.left[stage, unsigned(state)]) >= FAR:
         return FAR
-    left = int(r.left[stage, unsigned(state)])
-    return FAR if left >= FAR else max(left - saved, 0)
+    else:
+        left += int(r.left[stage, unsigned(state)])
+    return max(weight * left // _WEIGHT_UNIT - int(t.world_saved[world]), 0)
 
 
 @device_function
-def _find_world(t, r, p):
+def _find_world(t, r, g, p):
     """Number of the world that the scratch record is; a new one if need be, -1 if there is no room."""
     w = t.worlds[_SCRATCH]
     mask = len(t.world_table) - 1
@@ -173,8 +200,7 @@ def _find_world(t, r, p):
     if world == len(t.worlds):
         return -1
     t.worlds[world] = w
-    t.world_stage[world] = stage_of(r, bits_of(w, p, r, t.worlds[_START]))
-    t.world_saved[world] = _saved(w, r)
+    _judge(t, r, g, p, world)
     t.world_table[slot, 0] = t.count[_ROUND]
     t.world_table[slot, 1] = world
     t.count[_NUM_WORLDS] = world + 1
@@ -196,7 +222,7 @@ def _node_slot(t, world, at):
 
 
 @device_function
-def _push(t, task, parent, action, world, at, spent, estimate):
+def _push(t, parent, action, world, at, spent, estimate):
     """Queue what a step leads to."""
     if estimate >= FAR:
         return
@@ -205,7 +231,7 @@ def _push(t, task, parent, action, world, at, spent, estimate):
         known = int(t.node_table[slot, 0]) == int(t.count[_ROUND])
         if known and int(t.node_spent[int(t.node_table[slot, 1])]) <= spent:
             return
-    priority = min(spent + int(task.numbers[WEIGHT]) * estimate, len(t.heads) - 1)
+    priority = min(spent + estimate, len(t.heads) - 1)
     entry = int(t.count[_NUM_ENTRIES])
     t.count[_NUM_ENTRIES] = entry + 1
     if entry >= len(t.entry_next):
@@ -227,28 +253,30 @@ def _reaches(w, p, task, action, ended):
     if len(task.targets) == 0:
         return ended == SUCCESS
     wanted = int(task.numbers[ACTION])
-    return (wanted < 0 or wanted == action) and task.targets[ahead_of(w, p)]
+    return (wanted < 0 or wanted == action) and task.targets[faced_from(p, place_of(w, p))]
 
 
 @device_function
 def _acts(w, p, task, action, ahead):
     """Whether an action on the cell ahead does something, and may be taken."""
     seen = int(w.seen[unsigned(ahead)])
+    hidden = int(w.hidden[unsigned(ahead)])
     kind = seen & TYPE_MASK
-    free = len(task.targets) == 0
-    if not free and int(task.numbers[ACTION]) == action and task.targets[ahead]:
-        free = True
+    moves = int(task.numbers[MOVES])
+    last = len(task.targets) > 0 and int(task.numbers[ACTION]) == action and task.targets[ahead]
     if action == PICKUP:
-        return free and kind >= KEY and int(w.carried) == 0
+        return kind >= KEY and int(w.carried) == 0 and (last or may_move(w, moves, seen, hidden))
     if action == DROP:
-        return free and int(w.carried) != 0 and kind in (EMPTY, FLOOR)
+        return kind in (EMPTY, FLOOR) and int(w.carried) != 0 and (last or moves != MOVES_NOTHING)
     if kind == DOOR:
-        return free or not can_enter(seen)
-    return free and kind == BOX
+        return last or moves != MOVES_NOTHING or not can_enter(seen)
+    if kind != BOX:
+        return False
+    return last or (may_move(w, moves, seen, hidden) and (moves == MOVES_ALL or not is_to_move(w, seen, hidden)))
 
 
 @device_function
-def _expand(t, r, p, task, node):
+def _expand(t, r, g, p, task, node):
     """Queue what every action leads to that may matter."""
     world = int(t.node_world[node])
     at = int(t.node_at[node])
@@ -266,17 +294,16 @@ def _expand(t, r, p, task, node):
         ended = step(w, p, action)
         if survives(w, p, ended, int(task.numbers[FORBIDDEN])):
             after = spent + int(w.half_steps)
-            to = where(w, p, r)
+            to = place_of(w, p)
             if action == DONE:
-                ahead = ahead_of(w, p)
+                ahead = faced_from(p, place_of(w, p))
             if _reaches(w, p, task, action, ended):
-                _push(t, task, node, action, _GOAL, to, after, 0)
+                _push(t, node, action, _GOAL, to, after, 0)
             elif acting or int(w.fulfilled) != fulfilled or int(w.verified) != verified:
-                stage = stage_of(r, bits_of(w, p, r, t.worlds[_START]))
-                _push(t, task, node, action, _UNMADE, to, after, _estimate(r, stage, _saved(w, r), to))
+                _judge(t, r, g, p, _SCRATCH)
+                _push(t, node, action, _UNMADE, to, after, _estimate(t, r, p, task, _SCRATCH, to))
             elif to != at:
-                estimate = _estimate(r, int(t.world_stage[world]), int(t.world_saved[world]), to)
-                _push(t, task, node, action, world, to, after, estimate)
+                _push(t, node, action, world, to, after, _estimate(t, r, p, task, world, to))
         if acting:
             _load(t, world)
         else:
@@ -285,17 +312,17 @@ def _expand(t, r, p, task, node):
 
 
 @device_function
-def _make(t, r, p, parent, action):
+def _make(t, r, g, p, parent, action):
     """Number of the world that an action leads to, -1 if there is no room."""
     _load(t, int(t.node_world[parent]))
     w = t.worlds[_SCRATCH]
     put(w, p, int(t.node_at[parent]))
     step(w, p, action)
-    return _find_world(t, r, p)
+    return _find_world(t, r, g, p)
 
 
 @device_function
-def _visit(t, r, p, task, world, at, spent, parent, action, time_left):
+def _visit(t, r, g, p, task, world, at, spent, parent, action, time_left):
     """Note a node, and queue what follows on it; False if there is no room."""
     slot = _node_slot(t, world, at)
     if int(t.node_table[slot, 0]) == int(t.count[_ROUND]):
@@ -315,7 +342,7 @@ def _visit(t, r, p, task, world, at, spent, parent, action, time_left):
     t.node_parent[node] = parent
     t.node_action[node] = action
     if spent < time_left:
-        _expand(t, r, p, task, node)
+        _expand(t, r, g, p, task, node)
     return int(t.count[_NUM_ENTRIES]) <= len(t.entry_next)
 
 
@@ -340,17 +367,16 @@ def _tell(t, entry, actions):
 
 
 @device_function
-def _best_first(t, r, p, task, actions):
+def _best_first(t, r, g, p, task, actions):
     """Search; returns FOUND, EXHAUSTED or GAVE_UP."""
     start = t.worlds[_START]
     time_left = HALF_STEPS_PER_STEP * int(start.max_steps) - int(start.half_steps)
-    at = where(start, p, r)
+    at = place_of(start, p)
     _load(t, _START)
-    world = _find_world(t, r, p)
-    stage = int(t.world_stage[world])
-    if _estimate(r, stage, int(t.world_saved[world]), at) >= FAR:
+    world = _find_world(t, r, g, p)
+    if _estimate(t, r, p, task, world, at) >= FAR:
         return EXHAUSTED
-    if not _visit(t, r, p, task, world, at, 0, -1, -1, time_left):
+    if not _visit(t, r, g, p, task, world, at, 0, -1, -1, time_left):
         return GAVE_UP
     while int(t.count[_LOWEST]) <= int(t.count[_HIGHEST]):
         priority = int(t.count[_LOWEST])
@@ -365,16 +391,16 @@ def _best_first(t, r, p, task, actions):
         parent = int(t.entry_parent[entry])
         action = int(t.entry_action[entry])
         if world == _UNMADE:
-            world = _make(t, r, p, parent, action)
+            world = _make(t, r, g, p, parent, action)
         at = int(t.entry_at[entry])
         spent = int(t.entry_spent[entry])
-        if world < 0 or not _visit(t, r, p, task, world, at, spent, parent, action, time_left):
+        if world < 0 or not _visit(t, r, g, p, task, world, at, spent, parent, action, time_left):
             return GAVE_UP
     return EXHAUSTED
 
 
 @kernel
-def _search(worlds, row, parameters, task, r, t, actions):
+def _search(worlds, row, parameters, task, r, g, t, actions):
     p = parameters[0]
     t.count[_ROUND] += 1
     t.count[_NUM_WORLDS] = _START + 1
@@ -390,17 +416,16 @@ def _search(worlds, row, parameters, task, r, t, actions):
         start.fulfilled = 0
         for i in range(MAX_ACTIONS):
             start.kinds[i] = NO_ACTION
-    t.worlds[_FREE] = start
-    prepare(t.worlds[_FREE], p, r, len(task.targets) == 0)
-    if len(task.targets) > 0:
-        add_target_rule(r, task.targets, int(task.numbers[ACTION]) >= 0)
+        start.joint = ONE_PART
+        set_target(start, p, g, task.targets, int(task.numbers[ACTION]) >= 0)
     else:
-        add_instruction_rules(start, p, r, int(task.numbers[CARRIES]) != 0)
-    add_key_rules(start, p, r)
+        set_instruction(start, p, g, task.numbers[MOVES] == MOVES_ALL)
+    t.worlds[_FREE] = start
+    bits, _ = bits_of(start, p, g, start)
     result = GAVE_UP
-    if relax(t.worlds[_FREE], p, r, bits_of(start, p, r, start), int(task.numbers[FORBIDDEN])):
-        result = _best_first(t, r, p, task, actions)
-    t.count[_SINGLE] = int(r.count[NUM_STAGES]) <= 2
+    if relax(t.worlds[_FREE], p, r, g, bits, int(task.numbers[MOVES]), int(task.numbers[FORBIDDEN])):
+        result = _best_first(t, r, g, p, task, actions)
+    t.count[_SINGLE] = int(g.count[NUM_STAGES]) <= 2
     forget(r)
     for priority in range(int(t.count[_LOWEST]), int(t.count[_HIGHEST]) + 1):
         t.heads[priority] = -1
@@ -443,11 +468,21 @@ class Search:
         )
         self._cells = self.level.width * self.level.height
         self._relaxed = Relaxed.make(self._cells)
+        self._goals = Goals.make(self._cells)
         self._tree = Tree.make(max_nodes, max_worlds)
         self._actions = np.zeros(1 << 14, np.int64)
         self._instruction = np.zeros(0, np.bool_)
         task = Task(np.zeros(len(COLORS), np.int8), self._instruction, np.zeros(_NUMBERS, np.int64))
-        arguments = (np.zeros(1, WORLD), 0, self._parameters, task, self._relaxed, self._tree, self._actions)
+        arguments = (
+            np.zeros(1, WORLD),
+            0,
+            self._parameters,
+            task,
+            self._relaxed,
+            self._goals,
+            self._tree,
+            self._actions,
+        )
         compile_kernel(_search, arguments, seconds=30)
 
     def instruction(
@@ -458,7 +493,7 @@ class Search:
         props: np.ndarray | None = None,
         forbidden: int = 0,
         carries: bool = False,
-        weight: int = 1,
+        weight: float = 1.0,
         max_nodes: int | None = None,
     ) -> Found:
         """How to fulfil the instruction of a world from where its agent is.
@@ -473,7 +508,9 @@ class Search:
             weight: how much more what is left counts than what is spent; above 1 faster, and not the cheapest.
             max_nodes: fewer than at most.
         """
-        return self._run(worlds, row, self._instruction, props, (forbidden, -1, int(carries), weight, max_nodes))
+        moves = MOVES_ALL if carries else MOVES_REST
+        numbers = (forbidden, -1, moves, round(_WEIGHT_UNIT * weight), max_nodes)
+        return self._run(worlds, row, self._instruction, props, numbers)
 
     def way(
         self,
@@ -495,7 +532,9 @@ class Search:
             props: as `instruction`.
             forbidden: as `instruction`.
         """
-        return self._run(worlds, row, targets, props, (forbidden, -1 if action is None else action, 0, 1, None))
+        return self._run(
+            worlds, row, targets, props, (forbidden, -1 if action is None else action, MOVES_NOTHING, 1, None)
+        )
 
     def _run(
         self,
@@ -508,7 +547,7 @@ class Search:
         props = np.ascontiguousarray(worlds["rules"][row] if props is None else props, np.int8)
         limited = np.array([self.max_nodes if number is None else number for number in numbers], np.int64)
         task = Task(props, targets, limited)
-        result = _search(worlds, row, self._parameters, task, self._relaxed, self._tree, self._actions)
+        result = _search(worlds, row, self._parameters, task, self._relaxed, self._goals, self._tree, self._actions)
         count = self._tree.count
         actions = self._actions[: count[_LENGTH]].copy() if result == FOUND else None
         spent = int(count[_SPENT]) if result == FOUND else 0
