@@ -29,7 +29,6 @@ from babyaipp.engine.state import (
     ONE_PART,
     OPEN,
     PART_ACTIONS,
-    PICK_UP,
     PUT_NEXT,
     STATE_SHIFT,
     TYPE_MASK,
@@ -89,7 +88,7 @@ def _rule(g, needs, sets, acts):
     g.rule_sets[i] = sets
     g.rule_acts[i] = acts
     g.count[NUM_RULES] = i + 1
-    g.count[KNOWN] = int(g.count[KNOWN]) | sets
+    g.count[KNOWN] = int(g.count[KNOWN]) | needs | sets
     return 1 << i
 
 
@@ -300,9 +299,9 @@ def is_needed_here(w, seen, hidden):
 
 @device_function
 def is_to_move(w, seen, hidden):
-    """Whether something that is still to be done picks a thing up."""
+    """Whether something that is still to be done puts a thing elsewhere."""
     for i in range(MAX_ACTIONS):
-        if (int(w.fulfilled) >> i) & 1 or int(w.kinds[unsigned(i)]) not in (PICK_UP, PUT_NEXT):
+        if (int(w.fulfilled) >> i) & 1 or int(w.kinds[unsigned(i)]) != PUT_NEXT:
             continue
         if matches(int(w.descriptions[unsigned(i), 0]), seen, hidden):
             return True

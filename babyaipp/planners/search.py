@@ -425,7 +425,7 @@ def _search(worlds, row, parameters, task, r, g, t, actions):
     result = GAVE_UP
     if relax(t.worlds[_FREE], p, r, g, bits, int(task.numbers[MOVES]), int(task.numbers[FORBIDDEN])):
         result = _best_first(t, r, g, p, task, actions)
-    t.count[_SINGLE] = int(g.count[NUM_STAGES]) <= 2
+    t.count[_SINGLE] = int(g.count[NUM_STAGES]) <= 2 and int(start.carried) == 0
     forget(r)
     for priority in range(int(t.count[_LOWEST]), int(t.count[_HIGHEST]) + 1):
         t.heads[priority] = -1
@@ -440,7 +440,7 @@ class Found:
         actions: (steps,) int64, what to do; None if nothing was found.
         half_steps: how long it takes.
         exhausted: nothing was found, and everything has been looked at that the search may do.
-        single: what is to be done is one thing; then, with a weight of 1, what was found is the cheapest.
+        single: one thing is to be done, and nothing is carried. What was found with a weight of 1 is the cheapest then.
         nodes: how much was looked at.
     """
 
