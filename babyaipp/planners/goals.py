@@ -37,6 +37,7 @@ from babyaipp.engine.state import (
 
 # Bits: four actions fulfilled, what they move has been got, what they move it to has been got, a key of each colour.
 _MOVED_BIT, _FIXED_BIT, _KEY_BIT = MAX_ACTIONS, 2 * MAX_ACTIONS, 3 * MAX_ACTIONS
+_FIXED_BITS = ((1 << MAX_ACTIONS) - 1) << _FIXED_BIT
 CARRYING = ~((1 << MAX_ACTIONS) - 1)
 """Bits after which something is carried, as a rule."""
 
@@ -243,12 +244,13 @@ def _carried_bits(w, g):
 
 @device_function
 def bits_of(w, p, g, start):
-    """What is done in a world that began as `start`, and where a thing lies that must be fetched again.
+    """What is done in a world that began as `start`, and what follows for the agent from things not where they were.
 
     A thing that is not where it was has been got, as long as there is one like it that was not where it is.
 
     Returns:
-        The bits; the number of a cell, -1 if nothing is to be fetched.
+        The bits; the cell of a thing that must be fetched again, -1: none; the cell of one that what is carried is to
+        be put next to, -1: none; how many cells what is to be put next to it must be carried, 0 where this is unknown.
     """
     carried = _carried_bits(w, g)
     got = 0
@@ -258,6 +260,8 @@ def bits_of(w, p, g, start):
             got |= bits_after(g, 0, int(g.rules_at[unsigned(cell)]), True) & CARRYING
     bits = (int(w.fulfilled) & int(g.count[GOAL])) | carried | (got & int(g.count[LOCKS]))
     fetch = -1
+    bring = -1
+    apart = 0
     if got & ~carried:
         for cell in range(p.width * p.height):
             seen = int(w.seen[unsigned(cell)])
@@ -266,7 +270,29 @@ def bits_of(w, p, g, start):
                 bits |= here
                 if here & _needed(w, p, g) & ~carried:
                     fetch = cell
-    return bits, fetch
+                to_come = (here & _FIXED_BITS) >> (_FIXED_BIT - _MOVED_BIT)
+                if to_come & carried:
+                    bring = cell
+                elif to_come:
+                    apart = _nearest(w, p, g, to_come, cell)
+    return bits, fetch, bring, apart
+
+
+@device_function
+def distance(p, cell, other):
+    """How many cells two cells are apart, walls or not."""
+    return abs(cell % p.width - other % p.width) + abs(cell // p.width - other // p.width)
+
+
+@device_function
+def _nearest(w, p, g, wanted, cell):
+    """Distance from a cell to the nearest thing with one of the bits wanted."""
+    least = p.width + p.height
+    for other in range(p.width * p.height):
+        seen = int(w.seen[unsigned(other)])
+        if seen & TYPE_MASK >= KEY and _thing_bits(w, g, seen, int(w.hidden[unsigned(other)])) & wanted:
+            least = min(least, distance(p, cell, other))
+    return least
 
 
 @device_function
@@ -309,9 +335,29 @@ def is_to_move(w, seen, hidden):
 
 
 @device_function
+def is_lost(w, p):
+    """Whether something to be done cannot be done any more, as all that it speaks of has been destroyed."""
+    for i in range(MAX_ACTIONS):
+        kind = int(w.kinds[unsigned(i)])
+        if (int(w.fulfilled) >> i) & 1 or kind == NO_ACTION or (kind == GOTO and w.gone):
+            continue
+        for j in range(2 if kind == PUT_NEXT else 1):
+            description = int(w.descriptions[unsigned(i), unsigned(j)])
+            found = int(w.carried) != 0 and matches(description, int(w.carried), int(w.carried_hidden))
+            for cell in range(p.width * p.height):
+                found = found or matches(description, int(w.seen[unsigned(cell)]), int(w.hidden[unsigned(cell)]))
+            if not found:
+                return True
+    return False
+
+
+@device_function
 def hands_are_full(w, g, bits):
-    """Whether something is carried that is of no use, while something is to be got."""
-    return int(w.carried) != 0 and _carried_bits(w, g) == 0 and int(g.count[FETCHES]) & ~bits != 0
+    """Whether something is carried that is to be put down, as something else is to be got."""
+    carried = _carried_bits(w, g)
+    if carried & ~_FIXED_BITS:
+        return False
+    return carried != 0 or (int(w.carried) != 0 and int(g.count[FETCHES]) & ~bits != 0)
 
 
 @device_function

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from babyaipp.engine.state import NO_ACTION, PUT_NEXT
+from babyaipp.engine.state import DOOR, DOOR_LOCKED, NO_ACTION, PUT_NEXT, STATE_SHIFT, TYPE_MASK
 from babyaipp.planners.search import Found, Search
 
 # Weight and nodes of searches, one after the other until one finds something or has looked at everything.
 _EXACT = (1.0, None)
-_ATTEMPTS = ((1.125, 3_000), (1.5, 6_000), (2.0, None), (4.0, None))
-_ATTEMPTS_CARRYING = ((2.0, None), (6.0, None))
+_ATTEMPTS = (
+    *((1.125, 3_000), (1.5, 3_000), (2.0, 6_000)),
+    *((1.0, None), (1.125, None), (2.0, None), (4.0, None)),
+)
+_ATTEMPTS_CARRYING = ((2.0, 6_000), (1.125, None), (2.0, None), (6.0, None))
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,7 @@ def find_plan(
             worlds, row, props=props, forbidden=forbidden, weight=weight, max_nodes=max_nodes, carries=carries
         )
 
-    kinds = worlds["kinds"][row]
-    exact = (kinds != NO_ACTION).sum() == 1 and PUT_NEXT not in kinds
-    for weight, max_nodes in (_EXACT, *_ATTEMPTS) if exact else _ATTEMPTS:
+    for weight, max_nodes in (_EXACT, *_ATTEMPTS) if _is_one_thing(worlds[row]) else _ATTEMPTS:
         found = searched(weight, max_nodes)
         if found.actions is not None:
             return Plan(found.actions, found.half_steps, True, False, found.single and weight == 1)
@@ -75,6 +76,12 @@ def find_plan(
         if found.exhausted:
             return _none(proven=True)
     return _none(proven=False)
+
+
+def _is_one_thing(world: np.void) -> bool:
+    kinds, seen = world["kinds"], world["seen"]
+    keys = ((seen & TYPE_MASK == DOOR) & (seen >> STATE_SHIFT == DOOR_LOCKED)).any()
+    return not keys and (kinds != NO_ACTION).sum() == 1 and PUT_NEXT not in kinds
 
 
 def _none(proven: bool) -> Plan:

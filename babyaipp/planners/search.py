@@ -33,7 +33,9 @@ from babyaipp.planners.goals import (
     NUM_STAGES,
     Goals,
     bits_of,
+    distance,
     hands_are_full,
+    is_lost,
     is_to_move,
     set_instruction,
     set_target,
@@ -47,7 +49,8 @@ from babyaipp.tiles import COLORS, DONE, DROP, FORWARD, HALF_STEPS_PER_STEP, LEF
 FOUND, EXHAUSTED, GAVE_UP = range(3)
 
 _SCRATCH, _FREE, _START = range(3)  # records of `Tree.worlds` with a use of their own; then those that occur
-_LAY_DOWN, _PICK_UP = 6, 4  # half-steps, roughly
+_LAY_DOWN, _PICK_UP, _UNKNOWN = 6, 4, 100  # half-steps, roughly
+_LOST = -2  # in the place of a stage: it cannot be done any more
 _WEIGHT_UNIT = 8
 _GOAL, _UNMADE = -1, -2  # of an entry's world: what is to be done is done; not made yet
 _NUM_WORLDS, _NUM_NODES, _NUM_ENTRIES, _ROUND, _LOWEST, _HIGHEST, _SPENT, _LENGTH, _SINGLE, _COUNTS = range(10)
@@ -60,9 +63,9 @@ class Tree(NamedTuple):
 
     count: np.ndarray  # (counts,) int32
     worlds: np.ndarray  # (worlds,) WORLD; of the agent's place and of the clock they say nothing
-    world_stage: np.ndarray  # (worlds,) int32
+    world_stage: np.ndarray  # (worlds,) int32, -1: unknown, or `_LOST`
     world_saved: np.ndarray  # (worlds,) int32, costs in the relaxed world that need not be paid any more
-    world_fetch: np.ndarray  # (worlds,) int32, a cell from where a thing must be fetched first, -1: none
+    world_aim: np.ndarray  # (worlds,) int32, a cell to go to that the relaxed world does not know of, -1: none
     world_extra: np.ndarray  # (worlds,) int32, half-steps that the relaxed world knows nothing of, roughly
     world_table: np.ndarray  # (slots, 2) int32, round and world
     node_world: np.ndarray  # (nodes,) int32
@@ -141,14 +144,14 @@ def _load(t, world):
 def _judge(t, r, g, p, world):
     """Note what the estimates for a world are made from."""
     w = t.worlds[world]
-    bits, fetch = bits_of(w, p, g, t.worlds[_START])
-    stage = stage_of(g, bits)
-    extra = _LAY_DOWN if hands_are_full(w, g, bits) else 0
-    if fetch >= 0:
+    bits, fetch, bring, apart = bits_of(w, p, g, t.worlds[_START])
+    stage = _LOST if is_lost(w, p) else stage_of(g, bits)
+    extra = HALF_STEPS_PER_STEP * apart + (_LAY_DOWN if hands_are_full(w, g, bits) else 0)
+    if fetch >= 0 and stage >= 0:
         extra += _PICK_UP + _left_beside(r, p, stage, fetch)
     t.world_stage[world] = stage
     t.world_saved[world] = saved(w, r)
-    t.world_fetch[world] = fetch
+    t.world_aim[world] = fetch if fetch >= 0 else bring
     t.world_extra[world] = extra
 
 
@@ -171,13 +174,14 @@ def _estimate(t, r, p, task, world, place):
     stage = int(t.world_stage[world])
     state = int(r.state_of[unsigned(place)])
     weight = int(task.numbers[WEIGHT])
-    fetch = int(t.world_fetch[world])
-    if stage < 0:
-        return 0
+    aim = int(t.world_aim[world])
     left = int(t.world_extra[world])
-    if fetch >= 0:
-        here = cell_of(place)
-        left += HALF_STEPS_PER_STEP * (abs(fetch % p.width - here % p.width) + abs(fetch // p.width - here // p.width))
+    if stage == _LOST:
+        return FAR
+    if aim >= 0:
+        left += HALF_STEPS_PER_STEP * distance(p, aim, cell_of(place))
+    elif stage < 0:
+        left += _UNKNOWN
     elif state < 0 or int(r.left[stage, unsigned(state)]) >= FAR:
         return FAR
     else:
@@ -421,7 +425,7 @@ def _search(worlds, row, parameters, task, r, g, t, actions):
     else:
         set_instruction(start, p, g, task.numbers[MOVES] == MOVES_ALL)
     t.worlds[_FREE] = start
-    bits, _ = bits_of(start, p, g, start)
+    bits, _, _, _ = bits_of(start, p, g, start)
     result = GAVE_UP
     if relax(t.worlds[_FREE], p, r, g, bits, int(task.numbers[MOVES]), int(task.numbers[FORBIDDEN])):
         result = _best_first(t, r, g, p, task, actions)
