@@ -16,7 +16,7 @@ from babyaipp.engine.state import (
     TYPE_MASK,
 )
 from babyaipp.engine.step import can_enter, step
-from babyaipp.planners.goals import FULL, NUM_STAGES, set_instruction, set_target
+from babyaipp.planners.goals import FULL, is_one_thing, set_instruction, set_target
 from babyaipp.planners.places import faced_from, place_of, put, survives
 from babyaipp.planners.relaxed import FAR, MOVES_ALL, MOVES_NOTHING, forget, may_move, relax
 from babyaipp.planners.things import bits_of, is_to_move
@@ -137,16 +137,16 @@ def _make(t, r, g, p, parent, action):
 def _visit(t, r, g, p, task, world, at, spent, parent, action, time_left):
     """Note a node, and queue what follows on it; False if there is no room."""
     slot = node_slot(t, world, at)
-    if int(t.node_table[slot, 0]) == int(t.count[ROUND]):
+    if int(t.node_table[slot, 0]) == int(t.totals[ROUND]):
         node = int(t.node_table[slot, 1])
         if int(t.node_spent[node]) <= spent:
             return True
     else:
-        node = int(t.count[NUM_NODES])
+        node = int(t.totals[NUM_NODES])
         if node >= min(len(t.node_at), int(task.numbers[MAX_NODES])):
             return False
-        t.count[NUM_NODES] = node + 1
-        t.node_table[slot, 0] = t.count[ROUND]
+        t.totals[NUM_NODES] = node + 1
+        t.node_table[slot, 0] = t.totals[ROUND]
         t.node_table[slot, 1] = node
         t.node_world[node] = world
         t.node_at[node] = at
@@ -155,7 +155,7 @@ def _visit(t, r, g, p, task, world, at, spent, parent, action, time_left):
     t.node_action[node] = action
     if spent < time_left:
         _expand(t, r, g, p, task, node)
-    return int(t.count[NUM_ENTRIES]) <= len(t.entry_next)
+    return int(t.totals[NUM_ENTRIES]) <= len(t.entry_next)
 
 
 @device_function
@@ -166,8 +166,8 @@ def _tell(t, entry, actions):
     while int(t.node_parent[node]) >= 0:
         node = int(t.node_parent[node])
         length += 1
-    t.count[SPENT] = t.entry_spent[entry]
-    t.count[LENGTH] = length
+    t.totals[SPENT] = t.entry_spent[entry]
+    t.totals[LENGTH] = length
     if length > len(actions):
         return False
     actions[length - 1] = t.entry_action[entry]
@@ -190,11 +190,11 @@ def _best_first(t, r, g, p, task, actions):
         return EXHAUSTED
     if not _visit(t, r, g, p, task, world, at, 0, -1, -1, time_left):
         return GAVE_UP
-    while int(t.count[LOWEST]) <= int(t.count[HIGHEST]):
-        priority = int(t.count[LOWEST])
+    while int(t.totals[LOWEST]) <= int(t.totals[HIGHEST]):
+        priority = int(t.totals[LOWEST])
         entry = int(t.heads[priority])
         if entry < 0:
-            t.count[LOWEST] = priority + 1
+            t.totals[LOWEST] = priority + 1
             continue
         t.heads[priority] = t.entry_next[entry]
         world = int(t.entry_world[entry])
@@ -213,14 +213,14 @@ def _best_first(t, r, g, p, task, actions):
 
 @kernel_from(*SOURCES)
 def search(worlds, parameters, task, r, g, t, actions):
-    """Search the one world in `worlds`; how it went is returned, and told by `t.count` and `actions`."""
+    """Search the one world in `worlds`; how it went is returned, and told by `t.totals` and `actions`."""
     p = parameters[0]
-    t.count[ROUND] += 1
-    t.count[NUM_WORLDS] = START + 1
-    t.count[NUM_NODES] = 0
-    t.count[NUM_ENTRIES] = 0
-    t.count[LOWEST] = len(t.heads)
-    t.count[HIGHEST] = -1
+    t.totals[ROUND] += 1
+    t.totals[NUM_WORLDS] = START + 1
+    t.totals[NUM_NODES] = 0
+    t.totals[NUM_ENTRIES] = 0
+    t.totals[LOWEST] = len(t.heads)
+    t.totals[HIGHEST] = -1
     t.worlds[START] = worlds[0]
     start = t.worlds[START]
     for color in range(len(start.rules)):
@@ -236,12 +236,12 @@ def search(worlds, parameters, task, r, g, t, actions):
     t.worlds[FREE] = start
     bits, _, _, _ = bits_of(start, p, g, start)
     result = GAVE_UP
-    if not g.count[FULL] and relax(
+    if not g.totals[FULL] and relax(
         t.worlds[FREE], p, r, g, bits, int(task.numbers[MOVES]), int(task.numbers[FORBIDDEN])
     ):
         result = _best_first(t, r, g, p, task, actions)
-    t.count[SINGLE] = int(g.count[NUM_STAGES]) <= 2 and int(start.carried) == 0
+    t.totals[SINGLE] = is_one_thing(start, g)
     forget(r)
-    for priority in range(int(t.count[LOWEST]), int(t.count[HIGHEST]) + 1):
+    for priority in range(int(t.totals[LOWEST]), int(t.totals[HIGHEST]) + 1):
         t.heads[priority] = -1
     return result

@@ -42,15 +42,15 @@ CARRYING = ~((1 << MAX_ACTIONS) - 1)
 """Bits after which something is carried, as a rule."""
 
 MAX_RULES = 31
-MAX_STAGES = 64
+MAX_STAGES = 256
 
-NUM_RULES, NUM_STAGES, NUM_THINGS, GOAL, LOCKS, KNOWN, FETCHES, FULL, _COUNTS = range(9)
+NUM_RULES, NUM_STAGES, NUM_THINGS, GOAL, LOCKS, KNOWN, FETCHES, FULL, _TOTALS = range(9)
 
 
 class Goals(NamedTuple):
     """Working memory, made once and used for one world after the other."""
 
-    count: np.ndarray  # int32, see NUM_RULES and so on
+    totals: np.ndarray  # int32, see NUM_RULES and so on
     rule_needs: np.ndarray  # (rules,) int32, bits
     rule_sets: np.ndarray  # (rules,) int32, bits
     rule_acts: np.ndarray  # (rules,) bool, it takes an action on the cell ahead
@@ -61,7 +61,7 @@ class Goals(NamedTuple):
     @classmethod
     def make(cls, cells: int) -> Goals:
         """For worlds of so many cells."""
-        sizes = (_COUNTS, MAX_RULES, MAX_RULES, MAX_RULES, cells, cells, MAX_STAGES)
+        sizes = (_TOTALS, MAX_RULES, MAX_RULES, MAX_RULES, cells, cells, MAX_STAGES)
         fields = zip(cls._fields, sizes, strict=True)
         return cls(*(np.zeros(size, np.bool_ if name == "rule_acts" else np.int32) for name, size in fields))
 
@@ -81,18 +81,18 @@ def is_locked(seen):
 @device_function
 def _rule(g, needs, sets, acts):
     """The bit of a rule, which is added if need be."""
-    for i in range(int(g.count[NUM_RULES])):
+    for i in range(int(g.totals[NUM_RULES])):
         if int(g.rule_needs[i]) == needs and int(g.rule_sets[i]) == sets and g.rule_acts[i] == acts:
             return 1 << i
-    i = int(g.count[NUM_RULES])
+    i = int(g.totals[NUM_RULES])
     if i == MAX_RULES:
-        g.count[FULL] = 1
+        g.totals[FULL] = 1
         return 0
     g.rule_needs[i] = needs
     g.rule_sets[i] = sets
     g.rule_acts[i] = acts
-    g.count[NUM_RULES] = i + 1
-    g.count[KNOWN] = int(g.count[KNOWN]) | needs | sets
+    g.totals[NUM_RULES] = i + 1
+    g.totals[KNOWN] = int(g.totals[KNOWN]) | needs | sets
     return 1 << i
 
 
@@ -104,8 +104,8 @@ def _mark(g, cell, rules):
 @device_function
 def set_target(w, p, g, targets, acts):
     """To do is that a cell of a set is faced, or acted on; `targets`: (cells,) bool."""
-    _clear(w, p, g)
-    g.count[GOAL] = 1
+    _begin(w, p, g)
+    g.totals[GOAL] = 1
     rule = _rule(g, 0, 1, acts)
     for cell in range(len(targets)):
         if targets[cell]:
@@ -118,12 +118,12 @@ def set_instruction(w, p, g, carries):
 
     `carries`: what an action goes to, or puts something next to, may be carried elsewhere before.
     """
-    _clear(w, p, g)
+    _begin(w, p, g)
     goal = 0
     for i in range(MAX_ACTIONS):
         if int(w.kinds[unsigned(i)]) != NO_ACTION:
             goal |= 1 << i
-    g.count[GOAL] = goal
+    g.totals[GOAL] = goal
     first_part = 0
     if int(w.joint) != ONE_PART:
         bits = (1 << PART_ACTIONS) - 1
@@ -132,36 +132,49 @@ def set_instruction(w, p, g, carries):
         for i in range(MAX_ACTIONS):
             if (goal >> i) & 1 and (first_part == 0 or (first_part >> i) & 1) == (turn == 0):
                 _set_action(w, p, g, i, 0 if turn == 0 else first_part, carries)
-    _set_keys(w, p, g)
+    _set_things(w, p, g)
 
 
 @device_function
-def _clear(w, p, g):
-    for i in range(_COUNTS):
-        g.count[i] = 0
+def _begin(w, p, g):
+    """Forget the last world, and note which keys have doors to open."""
+    for i in range(_TOTALS):
+        g.totals[i] = 0
     for cell in range(p.width * p.height):
         g.rules_at[unsigned(cell)] = 0
+        if is_locked(int(w.seen[unsigned(cell)])):
+            g.totals[LOCKS] = int(g.totals[LOCKS]) | key_bit(int(w.seen[unsigned(cell)]))
+    g.totals[KNOWN] = g.totals[LOCKS]
 
 
 @device_function
-def _set_keys(w, p, g):
-    """Rules that tell where keys of locked doors are got; and the list of things to be got."""
-    for cell in range(p.width * p.height):
-        if is_locked(int(w.seen[unsigned(cell)])):
-            g.count[LOCKS] = int(g.count[LOCKS]) | key_bit(int(w.seen[unsigned(cell)]))
+def _set_things(w, p, g):
+    """Rules that tell where keys are got; and the list of the things that are to be got."""
     for cell in range(p.width * p.height):
         seen = int(w.seen[unsigned(cell)])
-        if seen & TYPE_MASK == KEY and key_bit(seen) & int(g.count[LOCKS]):
+        if seen & TYPE_MASK == KEY and key_bit(seen) & int(g.totals[LOCKS]):
             _mark(g, cell, _rule(g, 0, key_bit(seen), True))
     got = 0
-    for i in range(int(g.count[NUM_RULES])):
+    for i in range(int(g.totals[NUM_RULES])):
         if g.rule_acts[i] and int(g.rule_sets[i]) & CARRYING:
             got |= 1 << i
-            g.count[FETCHES] = int(g.count[FETCHES]) | int(g.rule_sets[i])
+            g.totals[FETCHES] = int(g.totals[FETCHES]) | int(g.rule_sets[i])
     for cell in range(p.width * p.height):
         if int(g.rules_at[unsigned(cell)]) & got:
-            g.things[int(g.count[NUM_THINGS])] = cell
-            g.count[NUM_THINGS] += 1
+            g.things[int(g.totals[NUM_THINGS])] = cell
+            g.totals[NUM_THINGS] += 1
+
+
+@device_function
+def is_one_thing(w, g):
+    """Whether all that is to be done is one action that needs nothing to be carried."""
+    left = int(g.totals[GOAL]) & ~int(w.fulfilled)
+    if int(w.carried) != 0 or int(g.totals[LOCKS]) != 0 or left & (left - 1) != 0:
+        return False
+    for i in range(MAX_ACTIONS):
+        if (left >> i) & 1 and int(w.kinds[unsigned(i)]) == PUT_NEXT:
+            return False
+    return int(g.totals[FETCHES]) == 0
 
 
 @device_function
@@ -215,7 +228,7 @@ def _may_hold(w, p, cell):
 def bits_after(g, bits, rules, acts):
     """Bits that are set when a cell is faced that these rules are about."""
     after = bits
-    for i in range(int(g.count[NUM_RULES])):
+    for i in range(int(g.totals[NUM_RULES])):
         if not (rules >> i) & 1:
             continue
         needs = int(g.rule_needs[i])
@@ -244,13 +257,13 @@ def is_needed_here(w, seen, hidden):
 @device_function
 def is_done(g, bits):
     """Whether these bits are all that is to be done."""
-    return bits & int(g.count[GOAL]) == int(g.count[GOAL])
+    return bits & int(g.totals[GOAL]) == int(g.totals[GOAL])
 
 
 @device_function
 def stage_of(g, bits):
     """Number of a set of bits; -1 if it has none."""
-    for stage in range(int(g.count[NUM_STAGES])):
+    for stage in range(int(g.totals[NUM_STAGES])):
         if int(g.stages[stage]) == bits:
             return stage
     return -1
@@ -260,19 +273,19 @@ def stage_of(g, bits):
 def collect_stages(g, bits):
     """Number the sets of bits that may come after these; False if there are too many."""
     g.stages[0] = bits
-    g.count[NUM_STAGES] = 1
+    g.totals[NUM_STAGES] = 1
     done = 0
-    while done < int(g.count[NUM_STAGES]):
-        for i in range(int(g.count[NUM_RULES])):
+    while done < int(g.totals[NUM_STAGES]):
+        for i in range(int(g.totals[NUM_RULES])):
             before = int(g.stages[done])
             if before & int(g.rule_needs[i]) != int(g.rule_needs[i]):
                 continue
             after = before | int(g.rule_sets[i])
             if stage_of(g, after) < 0:
-                if int(g.count[NUM_STAGES]) == MAX_STAGES:
+                if int(g.totals[NUM_STAGES]) == MAX_STAGES:
                     return False
-                g.stages[int(g.count[NUM_STAGES])] = after
-                g.count[NUM_STAGES] += 1
+                g.stages[int(g.totals[NUM_STAGES])] = after
+                g.totals[NUM_STAGES] += 1
         done += 1
     for i in range(done):
         for j in range(i + 1, done):

@@ -12,7 +12,7 @@ from babyaipp.planners.search import Found, Search
 # Weight and nodes of searches, one after the other until one finds something or has looked at everything.
 _EXACT = (1.0, None)
 _ATTEMPTS = (
-    *((1.125, 3_000), (1.5, 3_000), (2.0, 6_000)),
+    *((1.0, 1_000), (1.125, 3_000), (1.5, 3_000), (2.0, 6_000)),
     *((1.0, None), (1.125, None), (2.0, None), (4.0, None)),
 )
 _ATTEMPTS_CARRYING = ((2.0, 6_000), (1.125, None), (2.0, None), (6.0, None))

@@ -69,13 +69,13 @@ _EDGES_A_STATE = 14
 _LAY_DOWN = 16  # half-steps to get a thing out of the way with full hands, roughly
 _HEAVY = 1 << 30  # of an edge's needs: it takes that with full hands
 
-NUM_STATES, NUM_EDGES, NUM_TELLING, NUM_BLOCKED, _NUM_ENTRIES, _COUNTS = range(6)
+NUM_STATES, NUM_EDGES, NUM_TELLING, NUM_BLOCKED, _NUM_ENTRIES, _TOTALS = range(6)
 
 
 class Relaxed(NamedTuple):
     """Working memory, made once and used for one world after the other."""
 
-    count: np.ndarray  # int32, see NUM_STATES and so on
+    totals: np.ndarray  # int32, see NUM_STATES and so on
     cost: np.ndarray  # (cells,) int32, to free a cell, 0 where it is free
     needs: np.ndarray  # (cells,) int32, bits without which it stays blocked, and `_HEAVY`
     may_block: np.ndarray  # (cells,) bool
@@ -101,7 +101,7 @@ class Relaxed(NamedTuple):
         states = cells * PLACES_A_CELL
         edges = states * _EDGES_A_STATE
         sizes: dict[str, Any] = {
-            "count": _COUNTS,
+            "totals": _TOTALS,
             **dict.fromkeys(("cost", "needs", "may_block", "blocked"), cells),
             **dict.fromkeys(("state_of", "places"), states),
             **dict.fromkeys(("source", "target", "price", "edge_needs", "acts", "telling", "by_target"), edges),
@@ -137,18 +137,18 @@ def relax(w, p, r, g, bits, moves, forbidden):
     _free(w, p, r, moves)
     for i in range(MAX_ACTIONS):  # the engine need not look at the instruction
         w.kinds[unsigned(i)] = NO_ACTION
-    r.count[NUM_EDGES] = 0
-    r.count[NUM_STATES] = 0
-    r.count[NUM_TELLING] = 0
+    r.totals[NUM_EDGES] = 0
+    r.totals[NUM_STATES] = 0
+    r.totals[NUM_TELLING] = 0
     _state(r, place_of(w, p))
     source = 0
-    while source < int(r.count[NUM_STATES]):
+    while source < int(r.totals[NUM_STATES]):
         _add_edges(w, p, r, g, source, forbidden)
         source += 1
     _sort_edges(r)
     if not collect_stages(g, bits):
         return False
-    for stage in range(int(g.count[NUM_STAGES])):  # those that come after it first
+    for stage in range(int(g.totals[NUM_STAGES])):  # those that come after it first
         _measure(p, r, g, stage)
     return True
 
@@ -162,7 +162,7 @@ def may_move(w, moves, seen, hidden):
 @device_function
 def forget(r):
     """Clear what must be clear when the next world comes."""
-    for state in range(int(r.count[NUM_STATES])):
+    for state in range(int(r.totals[NUM_STATES])):
         r.state_of[unsigned(int(r.places[unsigned(state)]))] = -1
 
 
@@ -170,7 +170,7 @@ def forget(r):
 def saved(w, r):
     """Costs of the cells that were blocked at the beginning, and are free in a world."""
     cost = 0
-    for i in range(int(r.count[NUM_BLOCKED])):
+    for i in range(int(r.totals[NUM_BLOCKED])):
         cell = int(r.blocked[i])
         if can_enter(int(w.seen[unsigned(cell)])):
             cost += int(r.cost[unsigned(cell)])
@@ -184,7 +184,7 @@ def _free(w, p, r, moves):
     loose = moves != MOVES_NOTHING and int(w.carried) != 0
     for cell in range(cells):
         loose = loose or (moves != MOVES_NOTHING and int(w.seen[unsigned(cell)]) & TYPE_MASK >= KEY)
-    r.count[NUM_BLOCKED] = 0
+    r.totals[NUM_BLOCKED] = 0
     for cell in range(cells):
         seen = int(w.seen[unsigned(cell)])
         kind = seen & TYPE_MASK
@@ -195,9 +195,9 @@ def _free(w, p, r, moves):
         if movable or (kind == DOOR and not can_enter(seen)):
             r.cost[unsigned(cell)] = _cost_to_free(w, p, cell)
             r.needs[unsigned(cell)] = _HEAVY if kind >= KEY else (key_bit(seen) if is_locked(seen) else 0)
-            r.blocked[int(r.count[NUM_BLOCKED])] = cell
-            r.count[NUM_BLOCKED] += 1
-    for i in range(int(r.count[NUM_BLOCKED])):
+            r.blocked[int(r.totals[NUM_BLOCKED])] = cell
+            r.totals[NUM_BLOCKED] += 1
+    for i in range(int(r.totals[NUM_BLOCKED])):
         cell = int(r.blocked[i])
         seen = int(w.seen[unsigned(cell)])
         if seen & TYPE_MASK == DOOR:
@@ -232,10 +232,10 @@ def _state(r, place):
     """Number of a place's state, a new one if need be."""
     state = int(r.state_of[unsigned(place)])
     if state < 0:
-        state = int(r.count[NUM_STATES])
+        state = int(r.totals[NUM_STATES])
         r.state_of[unsigned(place)] = state
         r.places[unsigned(state)] = place
-        r.count[NUM_STATES] = state + 1
+        r.totals[NUM_STATES] = state + 1
     return state
 
 
@@ -291,23 +291,23 @@ def _add_edge(w, p, r, g, source, place, fallen, acts):
         price += int(r.cost[unsigned(cell)])
         needs |= int(r.needs[unsigned(cell)])
     target = _state(r, to)
-    edge = int(r.count[NUM_EDGES])
+    edge = int(r.totals[NUM_EDGES])
     r.source[unsigned(edge)] = source
     r.target[unsigned(edge)] = target
     r.price[unsigned(edge)] = price
     r.edge_needs[unsigned(edge)] = needs
     r.acts[unsigned(edge)] = acts
-    r.count[NUM_EDGES] = edge + 1
+    r.totals[NUM_EDGES] = edge + 1
     if tells:
-        r.telling[unsigned(int(r.count[NUM_TELLING]))] = edge
-        r.count[NUM_TELLING] += 1
+        r.telling[unsigned(int(r.totals[NUM_TELLING]))] = edge
+        r.totals[NUM_TELLING] += 1
 
 
 @device_function
 def _sort_edges(r):
     """Sort the edges by where they lead."""
-    states = int(r.count[NUM_STATES])
-    edges = int(r.count[NUM_EDGES])
+    states = int(r.totals[NUM_STATES])
+    edges = int(r.totals[NUM_EDGES])
     for i in range(states + 1):
         r.first[unsigned(i)] = 0
     for edge in range(edges):
@@ -328,13 +328,13 @@ def _measure(p, r, g, stage):
     """Distances to what is to be done, in a stage; those of the stages after it are known."""
     bits = int(g.stages[stage])
     left = r.left[stage]
-    for state in range(int(r.count[NUM_STATES])):
+    for state in range(int(r.totals[NUM_STATES])):
         left[unsigned(state)] = 0 if is_done(g, bits) else FAR
     if is_done(g, bits):
         return
-    r.count[_NUM_ENTRIES] = 0
+    r.totals[_NUM_ENTRIES] = 0
     highest = 0
-    for i in range(int(r.count[NUM_TELLING])):
+    for i in range(int(r.totals[NUM_TELLING])):
         edge = int(r.telling[unsigned(i)])
         target = int(r.target[unsigned(edge)])
         rules = int(g.rules_at[unsigned(faced_from(p, int(r.places[unsigned(target)])))])
@@ -367,9 +367,9 @@ def _offer(r, left, bits, edge, then):
     if needs & ~bits & ~_HEAVY or distance >= len(r.heads) or distance >= int(left[unsigned(source)]):
         return 0
     left[unsigned(source)] = distance
-    entry = int(r.count[_NUM_ENTRIES])
+    entry = int(r.totals[_NUM_ENTRIES])
     r.entry_state[unsigned(entry)] = source
     r.entry_next[unsigned(entry)] = r.heads[unsigned(distance)]
     r.heads[unsigned(distance)] = entry
-    r.count[_NUM_ENTRIES] = entry + 1
+    r.totals[_NUM_ENTRIES] = entry + 1
     return distance

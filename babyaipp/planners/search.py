@@ -28,7 +28,8 @@ class Found:
         actions: (steps,) int64, what to do; None if nothing was found.
         half_steps: how long it takes.
         exhausted: nothing was found, and everything has been looked at that the search may do.
-        single: one thing is to be done, and nothing is carried. What was found with a weight of 1 is the cheapest then.
+        single: what is to be done is one thing that needs nothing to be carried, not even keys of locked doors. Then
+            what was found with a weight of 1 is the cheapest, and what `exhausted` tells holds whatever is moved.
         nodes: how much was looked at.
     """
 
@@ -135,14 +136,14 @@ class Search:
         self._world[0] = worlds[row]
         self._props[:] = worlds["rules"][row] if props is None else props
         result = search(*self._arguments(targets, numbers))
-        count = self._tree.count
+        totals = self._tree.totals
         found = result == FOUND
         return Found(
-            self._actions[: count[LENGTH]].copy() if found else None,
-            int(count[SPENT]) if found else 0,
+            self._actions[: totals[LENGTH]].copy() if found else None,
+            int(totals[SPENT]) if found else 0,
             result == EXHAUSTED,
-            bool(count[SINGLE]),
-            int(count[NUM_NODES]),
+            bool(totals[SINGLE]),
+            int(totals[NUM_NODES]),
         )
 
     def _arguments(self, targets: np.ndarray, numbers: tuple[int, ...]) -> tuple[object, ...]:

@@ -30,7 +30,7 @@ def _thing_bits(w, g, seen, hidden):
             bits |= 1 << (MOVED_BIT + i)
         if matches(int(w.descriptions[unsigned(i), 1]), seen, hidden):
             bits |= 1 << (FIXED_BIT + i)
-    return bits & int(g.count[KNOWN])
+    return bits & int(g.totals[KNOWN])
 
 
 @device_function
@@ -51,11 +51,11 @@ def bits_of(w, p, g, start):
     """
     carried = _carried_bits(w, g)
     got = 0
-    for i in range(int(g.count[NUM_THINGS])):
+    for i in range(int(g.totals[NUM_THINGS])):
         cell = int(g.things[i])
         if w.seen[unsigned(cell)] != start.seen[unsigned(cell)]:
             got |= bits_after(g, 0, int(g.rules_at[unsigned(cell)]), True) & CARRYING
-    bits = (int(w.fulfilled) & int(g.count[GOAL])) | carried | (got & int(g.count[LOCKS]))
+    bits = (int(w.fulfilled) & int(g.totals[GOAL])) | carried | (got & int(g.totals[LOCKS]))
     fetch = -1
     bring = -1
     apart = 0
@@ -99,7 +99,7 @@ def _needed(w, p, g):
     for i in range(MAX_ACTIONS):
         if not (int(w.fulfilled) >> i) & 1:
             bits |= 1 << (MOVED_BIT + i)
-    if g.count[LOCKS]:
+    if g.totals[LOCKS]:
         for cell in range(p.width * p.height):
             if is_locked(int(w.seen[unsigned(cell)])):
                 bits |= key_bit(int(w.seen[unsigned(cell)]))
@@ -140,4 +140,4 @@ def hands_are_full(w, g, bits):
     carried = _carried_bits(w, g)
     if carried & ~FIXED_BITS:
         return False
-    return carried != 0 or (int(w.carried) != 0 and int(g.count[FETCHES]) & ~bits != 0)
+    return carried != 0 or (int(w.carried) != 0 and int(g.totals[FETCHES]) & ~bits != 0)

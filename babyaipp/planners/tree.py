@@ -20,7 +20,7 @@ from babyaipp.tiles import HALF_STEPS_PER_STEP
 
 SCRATCH, FREE, START = range(3)  # records of `Tree.worlds` with a use of their own; then those that occur
 GOAL, UNMADE = -1, -2  # of an entry's world: what is to be done is done; not made yet
-NUM_WORLDS, NUM_NODES, NUM_ENTRIES, ROUND, LOWEST, HIGHEST, SPENT, LENGTH, SINGLE, _COUNTS = range(10)
+NUM_WORLDS, NUM_NODES, NUM_ENTRIES, ROUND, LOWEST, HIGHEST, SPENT, LENGTH, SINGLE, _TOTALS = range(10)
 WEIGHT_UNIT = 8
 
 _LAY_DOWN, _PICK_UP, _UNKNOWN = 6, 4, 100  # half-steps, roughly
@@ -31,7 +31,7 @@ _PRIORITIES = 1 << 16
 class Tree(NamedTuple):
     """Working memory: worlds, nodes (a world and a place of the agent in it), a queue of what leads to nodes."""
 
-    count: np.ndarray  # (counts,) int32
+    totals: np.ndarray  # (totals,) int32
     worlds: np.ndarray  # (worlds,) WORLD; of the agent's place and of the clock they say nothing
     world_stage: np.ndarray  # (worlds,) int32, -1: unknown, or `_LOST`
     world_saved: np.ndarray  # (worlds,) int32, costs in the relaxed world that need not be paid any more
@@ -57,7 +57,7 @@ class Tree(NamedTuple):
         """With room for so many."""
         slots = 1 << (2 * nodes - 1).bit_length()
         world_slots = 1 << (2 * worlds - 1).bit_length()
-        sizes: dict[str, Any] = {"count": _COUNTS, "heads": _PRIORITIES}
+        sizes: dict[str, Any] = {"totals": _TOTALS, "heads": _PRIORITIES}
         sizes |= {"world_table": (world_slots, 2), "node_table": (slots, 2)}
         of = {"world": worlds, "node": nodes, "entry": 8 * nodes}
         sizes |= {name: of[name.split("_")[0]] for name in cls._fields if name not in sizes and name != "worlds"}
@@ -158,19 +158,19 @@ def find_world(t, r, g, p):
     w = t.worlds[SCRATCH]
     mask = len(t.world_table) - 1
     slot = np.int64(_hash(w, p) & np.uint64(mask))
-    while int(t.world_table[slot, 0]) == int(t.count[ROUND]):
+    while int(t.world_table[slot, 0]) == int(t.totals[ROUND]):
         world = int(t.world_table[slot, 1])
         if _same(t.worlds[world], w, p):
             return world
         slot = (slot + 1) & mask
-    world = int(t.count[NUM_WORLDS])
+    world = int(t.totals[NUM_WORLDS])
     if world == len(t.worlds):
         return -1
     t.worlds[world] = w
     judge(t, r, g, p, world)
-    t.world_table[slot, 0] = t.count[ROUND]
+    t.world_table[slot, 0] = t.totals[ROUND]
     t.world_table[slot, 1] = world
-    t.count[NUM_WORLDS] = world + 1
+    t.totals[NUM_WORLDS] = world + 1
     return world
 
 
@@ -180,7 +180,7 @@ def node_slot(t, world, at):
     mask = len(t.node_table) - 1
     mixed = (np.uint64(world) * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(at) * np.uint64(0xC2B2AE3D27D4EB4F))
     slot = np.int64((mixed ^ (mixed >> np.uint64(31))) & np.uint64(mask))
-    while int(t.node_table[slot, 0]) == int(t.count[ROUND]):
+    while int(t.node_table[slot, 0]) == int(t.totals[ROUND]):
         node = int(t.node_table[slot, 1])
         if int(t.node_world[node]) == world and int(t.node_at[node]) == at:
             break
@@ -195,12 +195,12 @@ def push(t, parent, action, world, at, spent, left):
         return
     if world >= 0:
         slot = node_slot(t, world, at)
-        known = int(t.node_table[slot, 0]) == int(t.count[ROUND])
+        known = int(t.node_table[slot, 0]) == int(t.totals[ROUND])
         if known and int(t.node_spent[int(t.node_table[slot, 1])]) <= spent:
             return
     priority = min(spent + left, len(t.heads) - 1)
-    entry = int(t.count[NUM_ENTRIES])
-    t.count[NUM_ENTRIES] = entry + 1
+    entry = int(t.totals[NUM_ENTRIES])
+    t.totals[NUM_ENTRIES] = entry + 1
     if entry >= len(t.entry_next):
         return
     t.entry_parent[entry] = parent
@@ -210,5 +210,5 @@ def push(t, parent, action, world, at, spent, left):
     t.entry_spent[entry] = spent
     t.entry_next[entry] = t.heads[priority]
     t.heads[priority] = entry
-    t.count[LOWEST] = min(int(t.count[LOWEST]), priority)
-    t.count[HIGHEST] = max(int(t.count[HIGHEST]), priority)
+    t.totals[LOWEST] = min(int(t.totals[LOWEST]), priority)
+    t.totals[HIGHEST] = max(int(t.totals[HIGHEST]), priority)
