@@ -2,12 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from babyaipp.levels import Level
+from babyaipp.engine.vector import make_vec
+from babyaipp.levels import Level, Split
 from babyaipp.planners.plan import Plan, find_plan
 from babyaipp.planners.search import Search
 from babyaipp.tiles import DONE
+
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Survey:
+    """How many of n episodes can be solved.
+
+    Attributes:
+        episodes: n.
+        solved: for so many there is a plan.
+        proven_unsolvable: seeds of those that nobody can solve.
+        open: seeds of those of which neither is known.
+        optimal: of so many the plan is the fastest that there is.
+    """
+
+    episodes: int
+    solved: int
+    proven_unsolvable: tuple[int, ...]
+    open: tuple[int, ...]
+    optimal: int
+
+
+def survey(level: Level, split: Split, episodes: int, seed: int = 0) -> Survey:
+    """Plan the episodes that begin from the seeds `seed` to `seed + episodes - 1`.
+
+    Args:
+        level: the level.
+        split: one that it has.
+        episodes: how many.
+        seed: of the first.
+    """
+    oracle = Oracle(level)
+    plans: list[Plan] = []
+    for first in range(seed, seed + episodes, _BATCH):
+        envs = make_vec(level, split, min(_BATCH, seed + episodes - first))
+        envs.reset(seed=first)
+        plans += oracle.plans(envs.state())
+        envs.close()
+    seeds = range(seed, seed + episodes)
+    unsolved = [(seed, plan) for seed, plan in zip(seeds, plans, strict=True) if not plan.solved]
+    return Survey(
+        episodes,
+        episodes - len(unsolved),
+        tuple(seed for seed, plan in unsolved if plan.proven_unsolvable),
+        tuple(seed for seed, plan in unsolved if not plan.proven_unsolvable),
+        sum(plan.optimal for plan in plans),
+    )
 
 
 class Oracle:
@@ -33,6 +84,10 @@ class Oracle:
             row: which of them.
         """
         return find_plan(self._search, worlds, row)
+
+    def plans(self, worlds: np.ndarray) -> list[Plan]:
+        """The plans for (n,) worlds."""
+        return [self.plan(worlds, row) for row in range(len(worlds))]
 
     def reset(self, worlds: np.ndarray) -> None:
         """Forget everything."""

@@ -18,7 +18,7 @@ _ATTEMPTS = (
 _ATTEMPTS_CARRYING = ((2.0, 6_000), (1.125, None), (2.0, None), (6.0, None))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # as arrays have no one equality
 class Plan:
     """What to do in an episode, if it was found.
 

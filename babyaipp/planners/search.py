@@ -20,7 +20,7 @@ _LONGEST = 1 << 14  # actions of a plan
 _ANY = -1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # as arrays have no one equality
 class Found:
     """What a search has come to.
 
