@@ -110,6 +110,27 @@ def test_nothing_is_faster_in_small_worlds(kind):
     np.testing.assert_array_equal(played(LEVEL_OF[kind], worlds, plans) > 0, best != NEVER)
 
 
+@pytest.mark.parametrize("kind", ["goto", "pickup"])
+def test_bounds_are_never_too_high(kind):
+    level = LEVEL_OF[kind]
+    worlds = records(level, small_worlds(kind, 300, 9000, longest=30))
+    best = fastest(LEVELS[level], worlds)
+    search = Search(level)
+    found = [search.instruction(worlds, row) for row in range(len(worlds))]
+    chosen = np.array([each.single for each in found]) & (best != NEVER)
+    bounds = np.array([each.bound for each in found])[chosen]
+    assert chosen.sum() > 150
+    assert (bounds <= best[chosen]).all()
+    assert np.mean(bounds == best[chosen]) > 0.8
+
+
+def test_bounds_know_that_bumping_turns_around():
+    """On the tile, forward turns the agent to the key, which keeps it there; forward again takes it right."""
+    world = room("Kg >b .. Or", blue="flipud")
+    found = Search("GoToRedBallHard").instruction(world)
+    assert (found.bound, found.half_steps) == (4, 4)
+
+
 @pytest.mark.parametrize(
     ("half_steps", "rows", "rules"),
     [

@@ -16,12 +16,13 @@ from babyaipp.engine.state import (
     TYPE_MASK,
 )
 from babyaipp.engine.step import can_enter, step
-from babyaipp.planners.goals import FULL, is_one_thing, set_instruction, set_target
+from babyaipp.planners.goals import FULL, is_one_thing, set_instruction, set_target, stage_of
 from babyaipp.planners.places import faced_from, place_of, put, survives
 from babyaipp.planners.relaxed import FAR, MOVES_ALL, MOVES_NOTHING, forget, may_move, relax
 from babyaipp.planners.things import bits_of, is_to_move
 from babyaipp.planners.tree import (
     ACTION,
+    BOUND,
     FORBIDDEN,
     FREE,
     GOAL,
@@ -235,10 +236,12 @@ def search(worlds, parameters, task, r, g, t, actions):
         set_instruction(start, p, g, task.numbers[MOVES] == MOVES_ALL)
     t.worlds[FREE] = start
     bits, _, _, _ = bits_of(start, p, g, start)
+    t.totals[BOUND] = 0
     result = GAVE_UP
     if not g.totals[FULL] and relax(
         t.worlds[FREE], p, r, g, bits, int(task.numbers[MOVES]), int(task.numbers[FORBIDDEN])
     ):
+        t.totals[BOUND] = r.left[stage_of(g, bits), 0]
         result = _best_first(t, r, g, p, task, actions)
     t.totals[SINGLE] = is_one_thing(start, g)
     forget(r)

@@ -167,14 +167,13 @@ def _set_things(w, p, g):
 
 @device_function
 def is_one_thing(w, g):
-    """Whether all that is to be done is one action that needs nothing to be carried."""
+    """Whether all that is left to be done is one action for which nothing is carried, not even a key."""
     left = int(g.totals[GOAL]) & ~int(w.fulfilled)
-    if int(w.carried) != 0 or int(g.totals[LOCKS]) != 0 or left & (left - 1) != 0:
-        return False
+    puts = 0
     for i in range(MAX_ACTIONS):
-        if (left >> i) & 1 and int(w.kinds[unsigned(i)]) == PUT_NEXT:
-            return False
-    return int(g.totals[FETCHES]) == 0
+        if int(w.kinds[unsigned(i)]) == PUT_NEXT:
+            puts |= 1 << i
+    return int(w.carried) == 0 and int(g.totals[LOCKS]) == 0 and left & (left - 1) == 0 and left & puts == 0
 
 
 @device_function

@@ -12,7 +12,7 @@ from babyaipp.levels import Level, get_level
 from babyaipp.planners.best_first import EXHAUSTED, FOUND, SOURCES, search
 from babyaipp.planners.goals import Goals
 from babyaipp.planners.relaxed import MOVES_ALL, MOVES_NOTHING, MOVES_REST, Relaxed
-from babyaipp.planners.tree import LENGTH, NUM_NODES, SINGLE, SPENT, WEIGHT_UNIT, Task, Tree
+from babyaipp.planners.tree import BOUND, LENGTH, NUM_NODES, SINGLE, SPENT, WEIGHT_UNIT, Task, Tree
 from babyaipp.texts import SENTENCE_ORDERS, parse_text_condition
 from babyaipp.tiles import COLORS, DROP, PICKUP, TOGGLE
 
@@ -27,6 +27,7 @@ class Found:
     Attributes:
         actions: (steps,) int64, what to do; None if nothing was found.
         half_steps: how long it takes.
+        bound: half-steps that it takes at least, as far as can be told before the search; never too many if `single`.
         exhausted: nothing was found, and everything has been looked at that the search may do.
         single: what is to be done is one thing that needs nothing to be carried, not even keys of locked doors. Then
             what was found with a weight of 1 is the cheapest, and what `exhausted` tells holds whatever is moved.
@@ -35,6 +36,7 @@ class Found:
 
     actions: np.ndarray | None
     half_steps: int
+    bound: int
     exhausted: bool
     single: bool
     nodes: int
@@ -141,6 +143,7 @@ class Search:
         return Found(
             self._actions[: totals[LENGTH]].copy() if found else None,
             int(totals[SPENT]) if found else 0,
+            int(totals[BOUND]),
             result == EXHAUSTED,
             bool(totals[SINGLE]),
             int(totals[NUM_NODES]),

@@ -20,7 +20,7 @@ from babyaipp.tiles import HALF_STEPS_PER_STEP
 
 SCRATCH, FREE, START = range(3)  # records of `Tree.worlds` with a use of their own; then those that occur
 GOAL, UNMADE = -1, -2  # of an entry's world: what is to be done is done; not made yet
-NUM_WORLDS, NUM_NODES, NUM_ENTRIES, ROUND, LOWEST, HIGHEST, SPENT, LENGTH, SINGLE, _TOTALS = range(10)
+NUM_WORLDS, NUM_NODES, NUM_ENTRIES, ROUND, LOWEST, HIGHEST, SPENT, LENGTH, SINGLE, BOUND, _TOTALS = range(11)
 WEIGHT_UNIT = 8
 
 _LAY_DOWN, _PICK_UP, _UNKNOWN = 6, 4, 100  # half-steps, roughly
