@@ -9,7 +9,7 @@ from babyaipp.engine.compile import device_function, unsigned
 from babyaipp.engine.generate import direction_x, direction_y
 from babyaipp.engine.shared import from_minigrid
 from babyaipp.engine.state import COLOR_MASK, COLOR_SHIFT, FIRST_DEADLY, FLOOR, TYPE_MASK
-from babyaipp.tiles import DONE, NONE, PROPERTIES, effective_action, falls
+from babyaipp.tiles import DEADLY, DONE, NONE, PROPERTIES, effective_action, falls
 
 _PROBED = range(16)
 _PROPS, _ACTIONS = range(len(PROPERTIES)), range(DONE + 1)
@@ -111,9 +111,14 @@ def faced_from(p, place):
 
 @device_function
 def survives(w, p, ended, forbidden):
-    """Whether the agent may end an action where it is now.
+    """Whether the agent may end an action where it is now: nothing that is deadly is there, nor a forbidden colour.
 
-    `ended`: what `step` has returned; `forbidden`: bit mask of the colours on which no action may end.
+    `ended`: what `step` has returned; `forbidden`: bit mask of the colours.
     """
     color = tile_color(int(w.seen[unsigned(int(w.agent_y) * p.width + int(w.agent_x))]))
-    return ended < FIRST_DEADLY and (color == NONE or not (forbidden >> color) & 1)
+    if ended >= FIRST_DEADLY:
+        return False
+    if color == NONE:
+        return True
+    prop = int(w.rules[unsigned(color)])
+    return not (forbidden >> color) & 1 and (prop == NONE or int(p.hazards[unsigned(prop)]) != DEADLY)
