@@ -44,9 +44,10 @@ def find_plan(
     """A plan for a world from where its agent is.
 
     For one thing to do (go to, pick up, open a door that is not locked) first the fastest plan is searched, over all
-    sequences of actions; `optimal` tells whether the search came to its end. For what takes several things (put next,
-    keys, sequences) a fast plan is searched, not the fastest: at first one that leaves things alone that actions go to
-    or put something next to, then any.
+    sequences of the seven actions: things may be picked up, put down and destroyed, doors opened and closed on the way.
+    `optimal` tells whether that search came to its end, and else the plan is a fast one. For what takes several things
+    (put next, keys, sequences) a fast plan is searched, not the fastest: at first one that leaves things alone that
+    actions go to or put something next to, then any.
 
     Args:
         search: for the world's level.
