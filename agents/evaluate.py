@@ -31,9 +31,9 @@ from agents.environments import Task
 from agents.rollouts import Episode, Policy, evaluation_seed, play, random_policy
 from agents.runs import Run, write_json
 from agents.sb3 import action_probabilities, load_model
-from agents.statistics import CONFIDENCE, Estimate, difference_interval, mean_interval, wilson_interval
 from babyaipp import __version__
 from babyaipp.levels import get_level, get_split
+from babyaipp.statistics import CONFIDENCE, Estimate, difference_interval, mean_interval, wilson_interval
 from babyaipp.texts import TEXT_CONDITION_NAMES, parse_text_condition
 
 RANDOM = "random"

@@ -1,6 +1,7 @@
-"""The command line: lists, plays, renders and describes worlds. The only place that wires things together.
+"""The command line: lists levels, plays, renders and describes worlds, lets planners play. The only place that wires
+things together.
 
-What loads Minigrid and pygame is imported by the commands that need it.
+What loads Minigrid, pygame and Numba is imported by the commands that need it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from babyaipp import __version__
+from babyaipp.files import write_whole
 from babyaipp.levels import COLORS, LEVELS, PROPERTIES, Level, Split, parse_env_id
 from babyaipp.texts import TEXT_CONDITION_NAMES
 from babyaipp.world import World
@@ -186,11 +188,98 @@ class Describe(_Episode):
             _write(self.out, text.encode())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Demos:
+    """Write a file of episodes that a planner plays: seeds, actions, how they end."""
+
+    env_id: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ID")]
+    """Environment id, such as BabyAIpp-GoToRedBall-Train-v0."""
+    episodes: int
+    """How many."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """File to write, a NumPy .npz. An interrupted run keeps its episodes in FILE.partial, and goes on from there."""
+    planner: Literal["oracle", "blind"] = "oracle"
+    """What plays: oracle knows the rules of the floors, blind does not."""
+    seed: int = 0
+    """Of the first episode; episode k begins from the environment seed SEED + k."""
+    overwrite: bool = False
+    """Write over FILE if it is there."""
+
+    def run(self) -> None:
+        """Play and write."""
+        from babyaipp.planners import demos
+        from babyaipp.planners.progress import Progress
+        from babyaipp.planners.rollout import check_run
+
+        with _refusals():
+            level, split = parse_env_id(self.env_id)
+            check_run(self.episodes, self.seed)
+        with Progress(self.env_id, self.episodes) as progress, _refusals(f"--out {self.out}: "):
+            try:
+                written = demos.record_demos(
+                    self.out,
+                    level,
+                    split,
+                    self.planner,
+                    self.episodes,
+                    self.seed,
+                    overwrite=self.overwrite,
+                    on_episodes=progress.at,
+                )
+            except KeyboardInterrupt:
+                progress.note(f"the same command goes on from what is in {demos.partial_file(self.out)}")
+                raise
+        causes = ", ".join(f"{cause} {count}" for cause, count in written.episodes.causes().items())
+        print(f"{self.out}: {self.env_id}, {self.planner}, {len(written.episodes)} episodes: {causes}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headroom:
+    """Measure what there is to gain by reading: the oracle's success minus the blind planner's, with 95% intervals."""
+
+    env_ids: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="ID")] = ()
+    """Environment ids; all if none is given."""
+    episodes: int = 1000
+    """Episodes an id and planner."""
+    seed: int = 0
+    """Of the first episode; episode k begins from the environment seed SEED + k."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """File to write the results to, id by id. Ids that it holds from a run with the same arguments are not measured
+    again."""
+    overwrite: bool = False
+    """Write over FILE if it is there."""
+    markdown: bool = False
+    """Print a Markdown table."""
+
+    def run(self) -> None:
+        """Measure and print id by id."""
+        from babyaipp.planners import headroom
+        from babyaipp.planners.progress import Progress
+        from babyaipp.planners.rollout import check_run
+
+        with _refusals():
+            asked = {env_id: parse_env_id(env_id) for env_id in self.env_ids or _all_ids()}
+            check_run(self.episodes, self.seed)
+        with _refusals(f"--json {self.json}: "):
+            results = headroom.Results(self.json, self.episodes, self.seed, self.overwrite)
+        print(headroom.header(list(asked), self.markdown), flush=True)
+        for env_id, (level, split) in asked.items():
+            entry = results.get(env_id)
+            if entry is None:
+                with Progress(env_id, len(headroom.PLAYERS) * self.episodes) as progress:
+                    entry = headroom.measure(level, split, self.episodes, self.seed, progress.at)
+                with _refusals(f"--json {self.json}: "):
+                    results.add(entry)
+            print(headroom.rows(entry, list(asked), self.markdown), flush=True)
+
+
 Command = (
     Annotated[Levels, tyro.conf.subcommand("levels")]
     | Annotated[Play, tyro.conf.subcommand("play")]
     | Annotated[Render, tyro.conf.subcommand("render")]
     | Annotated[Describe, tyro.conf.subcommand("describe")]
+    | Annotated[Demos, tyro.conf.subcommand("demos")]
+    | Annotated[Headroom, tyro.conf.subcommand("headroom")]
 )
 
 
@@ -224,6 +313,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
+
+
+def _all_ids() -> list[str]:
+    return [level.env_id(split) for level in LEVELS.values() for split in level.splits]
 
 
 def levels_markdown() -> str:
@@ -323,17 +416,8 @@ def _image_bytes(game: Game, actions: Sequence[str], kind: str) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    target = path.resolve()
-    if target.exists() and not target.is_file():
-        raise CommandError(f"--out {path}: not a regular file")
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     with _refusals(f"--out {path}: "):
-        try:
-            partial.write_bytes(data)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, data)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ from agents.registry import agent_names, build_network, load_agent
 from agents.rollouts import evaluation_seed, play, random_policy
 from agents.runs import Run
 from agents.sb3 import PPOConfig, load_model, new_model
-from agents.statistics import difference_interval, mean_interval, wilson_interval
 from agents.train import TrainConfig, parse_frames, run_training, train
 from babyaipp.texts import PADDING, PARAPHRASE_WORDS, WORD_IDS
 
@@ -381,38 +380,3 @@ def test_an_agent_cannot_be_evaluated_on_texts_that_do_not_fit(tmp_path: Path) -
         load_subject(str(run.folder), text="paraphrase")
     with pytest.raises(ValueError, match="did you mean 'PutNext'"):
         load_subject(str(run.folder), level="PutNxt")
-
-
-# Statistics; the expected values are Newcombe's (1998), tables I and II.
-
-
-@pytest.mark.parametrize(
-    ("successes", "trials", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
-)
-def test_wilson_interval(successes: int, trials: int, low: float, high: float) -> None:
-    estimate = wilson_interval(successes, trials)
-    assert estimate.value == successes / trials
-    assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=5e-5)
-
-
-def test_wilson_interval_refuses_impossible_counts() -> None:
-    for successes, trials in ((0, 0), (3, 2), (-1, 2)):
-        with pytest.raises(ValueError, match="successes"):
-            wilson_interval(successes, trials)
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "low", "high"),
-    [((56, 70), (48, 80), 0.0524, 0.3339), ((9, 10), (3, 10), 0.1705, 0.8090), ((10, 10), (0, 10), 0.6075, 1.0)],
-)
-def test_difference_interval(first: tuple[int, int], second: tuple[int, int], low: float, high: float) -> None:
-    estimate = difference_interval(wilson_interval(*first), wilson_interval(*second))
-    assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=5e-5)
-
-
-def test_mean_interval_covers_the_mean() -> None:
-    generator = np.random.default_rng(0)
-    estimates = [mean_interval(generator.exponential(size=200)) for _ in range(1000)]
-    covered = sum(estimate.low <= 1 <= estimate.high for estimate in estimates)
-    assert 920 <= covered <= 970

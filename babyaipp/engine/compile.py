@@ -109,14 +109,14 @@ fetch_add = _fetch_add_in_python if numba.config.DISABLE_JIT else _fetch_add
 """Add to the one element of an (1,) int64 array and give what it was before; compiled, at once for all threads."""
 
 
-def cache_folder() -> Path:
+def cache_folder(*more: str) -> Path:
     """Where compiled code is kept, if it can be: a folder that belongs to exactly these sources.
 
     Numba looks for a changed kernel only in the kernel's own file; so the folder is named by a hash of all files
-    that end up in it.
+    that end up in it: the engine's, and `more`, paths in the package.
     """
     digest = hashlib.sha256()
-    for name in _COMPILED_SOURCES:
+    for name in (*_COMPILED_SOURCES, *more):
         digest.update(name.encode() + b"\0" + (_PACKAGE / name).read_bytes() + b"\0")
     home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() fails where a user has none
     base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or f"{home}/.cache"
@@ -125,13 +125,24 @@ def cache_folder() -> Path:
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Marks a function that drivers call: compiled once a machine, and runs without the interpreter's lock."""
-    folder = writable_cache_folder()
-    options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": folder is not None}
-    with configured(CACHE_DIR="" if folder is None else str(folder)):
-        return numba.njit(**options)(function)
+    return kernel_from()(function)
 
 
-def compile_kernel(kernel: Any, arguments: tuple[Any, ...], seconds: int = 0) -> None:
+def kernel_from(*more: str) -> Callable[[Callable[..., Any]], Any]:
+    """As `kernel`, for one that is made from further files of the package, too."""
+
+    def mark(function: Callable[..., Any]) -> Any:
+        folder = writable_cache_folder(*more)
+        options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": folder is not None}
+        with configured(CACHE_DIR="" if folder is None else str(folder)):
+            return numba.njit(**options)(function)
+
+    return mark
+
+
+def compile_kernel(
+    kernel: Any, arguments: tuple[Any, ...], seconds: int = 0, what: str = "the engine", more: tuple[str, ...] = ()
+) -> None:
     """Compile a kernel for these arguments, or load it.
 
     Loops are not vectorised: they are too short to gain by it, and it takes most of the time to compile.
@@ -140,24 +151,31 @@ def compile_kernel(kernel: Any, arguments: tuple[Any, ...], seconds: int = 0) ->
         kernel: what is compiled.
         arguments: as it will be called with.
         seconds: how long that takes about; told to the user, if it is long and has not been done before.
+        what: what is compiled, for the user.
+        more: as the kernel was marked with.
     """
     if numba.config.DISABLE_JIT:
         return
     signature = tuple(numba.typeof(argument) for argument in arguments)
     if signature in kernel.signatures:
         return
-    folder = cache_folder()
+    folder = cache_folder(*more)
     if seconds and not any(folder.rglob(f"*{kernel.__name__}*.nbc")):
         how_often = "once on this machine"
-        if writable_cache_folder() is None:
+        if writable_cache_folder(*more) is None:
             how_often = f"in every process, as {folder} cannot be written (set NUMBA_CACHE_DIR)"
         print(
-            f"babyaipp: compiling the engine, {how_often}; takes some {seconds} seconds ...",
+            f"babyaipp: compiling {what}, {how_often}; takes some {seconds} seconds ...",
             file=sys.stderr,
             flush=True,
         )
     with configured(LOOP_VECTORIZE=0):
         kernel.compile(signature)
+
+
+def viewed(records: np.ndarray) -> Any:
+    """Records whose fields are attributes for compiled code, and for Python where compiling is disabled."""
+    return records.view(np.recarray) if numba.config.DISABLE_JIT else records
 
 
 @contextmanager
@@ -173,9 +191,9 @@ def configured(**settings: Any) -> Iterator[None]:
             setattr(numba.config, name, value)
 
 
-def writable_cache_folder() -> Path | None:
-    """The folder where compiled code is kept; None if it cannot be written to."""
-    folder = cache_folder()
+def writable_cache_folder(*more: str) -> Path | None:
+    """The folder where compiled code is kept (`cache_folder`); None if it cannot be written to."""
+    folder = cache_folder(*more)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
