@@ -22,6 +22,7 @@ from babyaipp.tiles import (
     NONE,
     RIGHT,
     STICKY,
+    TOGGLE,
     effective_action,
     falls,
     turns_around,
@@ -39,12 +40,14 @@ _SECTION = 2  # free columns between walls, at least
 _MIN_DISTANCE = 6  # from the agent to its goal or the door in a minefield, from cell to cell
 _PATCHES = 12  # of tiles of a colour, in a room
 _MAX_COLORS = 4  # of tiles in a room
+_LAYOUTS = 1000  # of a room are drawn before the world is given up; for some there is hardly any that will do
 
-# A search knows these actions, and keeps three sets of states: a word a cell, in it four directions by three timers.
-_ACTIONS = FORWARD + 2
-_WAIT = FORWARD + 1  # in the place of `DONE`
+# A search knows these actions, and keeps three sets of states: a word a cell, in it whether the door ahead has been
+# opened, by four directions, by three timers.
+_ACTIONS = FORWARD + 3
+_OPEN, _WAIT = FORWARD + 1, FORWARD + 2  # in the place of `TOGGLE` and `DONE`
 _TIMERS = 3
-_STATES = 4 * _TIMERS
+_STATES = 2 * 4 * _TIMERS
 _BARRED, _AT_GOAL = -1, -2
 _ROOM_CELLS = 37  # of a room of 8, and where the search begins
 _VISITED, _FRONTIER, _NEXT = 0, _ROOM_CELLS, 2 * _ROOM_CELLS
@@ -242,6 +245,10 @@ def lay_patches(rng, grid, agent_x, agent_y, agent_dir, room_size, num_cols, all
         hazards: (properties,) int, hazard class of each property.
         scratch: see above.
         lane: see above.
+
+    Returns:
+        Whether sound patches were found. If not, the world must be drawn anew, rules and all: so it depends on nothing
+        but what both of two colours that could be exchanged have in common.
     """
     deadly = hazard_colors(rules, hazards, DEADLY)
     harmless = harmless_colors(rules, hazards)
@@ -266,11 +273,13 @@ def lay_patches(rng, grid, agent_x, agent_y, agent_dir, room_size, num_cols, all
         harmless &= ~(1 << good)
         colors = (first, bad, good, decoy)
         way = (left, room_size, x, y, direction, target // room_size, target % room_size)
-        _lay_room(rng, grid, way, colors, allowed, rules, hazards, scratch, lane)
+        if not _lay_room(rng, grid, way, colors, allowed, rules, hazards, scratch, lane):
+            return False
         x = side
         y = door % room_size
         direction = 2 if left else 0
         left = side - left
+    return True
 
 
 def _find(grid, what, first, last, height):
@@ -284,7 +293,7 @@ def _find(grid, what, first, last, height):
 
 
 def _lay_room(rng, grid, way, colors, allowed, rules, hazards, scratch, lane):
-    """Cover a room with patches.
+    """Cover a room with patches; False if no sound ones were found.
 
     Args:
         rng: random stream.
@@ -305,7 +314,7 @@ def _lay_room(rng, grid, way, colors, allowed, rules, hazards, scratch, lane):
     forbidden = always | 1 << bad
     if_exchanged = always | 1 << good
     limit = way[1] * way[1] // 2
-    while True:
+    for _ in range(_LAYOUTS):
         _lay_patches(rng, grid, way, colors, scratch, lane)
         sound = decoy == NONE or _has_tile(grid, way, decoy)
         # Loops, so that what takes long to compile is called in one place; what takes little time comes first.
@@ -333,7 +342,8 @@ def _lay_room(rng, grid, way, colors, allowed, rules, hazards, scratch, lane):
                 sound = steps <= limit
         rules[bad] = as_deadly
         if sound:
-            break
+            return True
+    return False
 
 
 def _lay_patches(rng, grid, way, colors, scratch, lane):
@@ -428,7 +438,7 @@ def _is_connected(grid, way, forbidden):
 
 
 def fewest_steps(grid, way, rules, with_effects, forbidden, scratch, lane):
-    """The fewest steps in which the agent comes to face a cell; `FAR` if it cannot.
+    """The fewest steps in which the agent comes to face an object, or through a closed door; `FAR` if it cannot.
 
     Args:
         grid: see `floors.cell_at`.
@@ -440,7 +450,8 @@ def fewest_steps(grid, way, rules, with_effects, forbidden, scratch, lane):
         scratch: see above.
         lane: see above.
     """
-    left, room_size, x, y, direction, _, _ = way
+    left, room_size, x, y, direction, target_x, target_y = way
+    to_door = cell_at(grid, target_x, target_y) == DOOR
     inner = room_size - 2
     outside = inner * inner
     for i in range(_SEEDS):
@@ -462,7 +473,7 @@ def fewest_steps(grid, way, rules, with_effects, forbidden, scratch, lane):
                 state = nth_bit(states, 0)
                 states &= states - 1
                 for action in range(_ACTIONS):
-                    after = _step(grid, way, rules, with_effects, forbidden, from_x, from_y, state, action)
+                    after = _step(grid, way, to_door, rules, with_effects, forbidden, from_x, from_y, state, action)
                     if after == _AT_GOAL:
                         return steps
                     if after == _BARRED:
@@ -479,13 +490,15 @@ def fewest_steps(grid, way, rules, with_effects, forbidden, scratch, lane):
     return FAR
 
 
-def _step(grid, way, rules, with_effects, forbidden, x, y, state, action):
+def _step(grid, way, to_door, rules, with_effects, forbidden, x, y, state, action):
     """What a step leads to: the number of a cell in the room and a state there, `_BARRED` or `_AT_GOAL`.
 
-    A state is a direction and a timer: steps on a sticky cell, or whether those on a magic colour are odd.
+    A state is whether the door is open, a direction and a timer: steps on a sticky cell, or whether those on a magic
+    colour are odd.
     """
     left, room_size, _, _, _, target_x, target_y = way
-    direction = state // _TIMERS
+    opened = state // (4 * _TIMERS)
+    direction = state // _TIMERS % 4
     timer = state % _TIMERS
     color = tile_at(grid, x, y)
     prop = rules[color] if with_effects and color != NONE else NONE
@@ -493,7 +506,9 @@ def _step(grid, way, rules, with_effects, forbidden, x, y, state, action):
     if falls(prop, timer) and _is_free(grid, left, room_size, x, y + 1):
         y += 1
         moved = True
-    if action == _WAIT:
+    if action == _OPEN:
+        action = TOGGLE
+    elif action == _WAIT:
         action = DONE
     if turns_around(prop, action):
         direction = (direction + 2) & 3
@@ -504,14 +519,19 @@ def _step(grid, way, rules, with_effects, forbidden, x, y, state, action):
         direction = (direction + 1) & 3
     right = 1 - direction if direction % 2 == 0 else 0
     down = 2 - direction if direction % 2 == 1 else 0
-    if action == FORWARD and _is_free(grid, left, room_size, x + right, y + down):
+    at_target = x + right == target_x and y + down == target_y
+    if to_door and at_target and action == TOGGLE:
+        opened = 1
+    elif to_door and at_target and action == FORWARD and opened:
+        return _AT_GOAL
+    elif action == FORWARD and _is_free(grid, left, room_size, x + right, y + down):
         x += right
         y += down
         moved = True
     color_after = tile_at(grid, x, y)
     if color_after != NONE and (forbidden >> color_after) & 1:
         return _BARRED
-    if x + right == target_x and y + down == target_y:
+    if not to_door and x + right == target_x and y + down == target_y:
         return _AT_GOAL
     prop = rules[color_after] if with_effects and color_after != NONE else NONE
     if prop == STICKY:
@@ -523,7 +543,7 @@ def _step(grid, way, rules, with_effects, forbidden, x, y, state, action):
         timer = 0
     inner = room_size - 2
     cell = (x - left - 1) * inner + y - 1 if left < x < left + room_size - 1 else inner * inner
-    return cell * _STATES + direction * _TIMERS + timer
+    return cell * _STATES + (opened * 4 + direction) * _TIMERS + timer
 
 
 def _is_free(grid, left, room_size, x, y):

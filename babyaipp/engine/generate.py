@@ -153,7 +153,8 @@ def _reading(w, p, scratch, lane):
     if p.generator == MINEFIELD:
         door_y = 0
         if p.num_cols > 1:
-            door_y = int(scratch[DOOR_PLACES, lane])
+            door_y = p.height - 2
+            scratch[DOOR_PLACES, lane] = door_y
             _add_door(w, p, scratch, lane, 0, 0, 0, 0, integers(w, 0, _NUM_COLORS), DOOR_CLOSED)
         draw_field(w, p.room_size, p.num_cols, door_y, scratch, lane)
     else:

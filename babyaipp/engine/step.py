@@ -72,16 +72,9 @@ def begin(w, p, how, rules, scratch, lane):
         lane: column of `scratch`.
     """
     if how != RESET_TO_WORLD:
-        generate(w, p, scratch, lane)
-        begin_instruction(w, p)
-        if p.num_deadly < 0:
-            draw_rules(w, p.allowed, p.num_colors, p.choose_colors, w.rules)
-        else:
-            draw_balanced_rules(w, p.allowed, p.num_deadly, p.hazards, w.rules)
-        if how == RESET_WITH_RULES:
-            for color in range(len(w.rules)):
-                w.rules[color] = rules[color]
-        _lay_floors(w, p, scratch, lane)
+        while True:  # written so that the condition is compiled once
+            if _draw(w, p, how, rules, scratch, lane):
+                break
         if p.max_steps > 0:
             w.max_steps = p.max_steps
     text_seed = integers(w, 0, TEXT_SEEDS)
@@ -107,8 +100,23 @@ def begin(w, p, how, rules, scratch, lane):
 
 
 @device_function
+def _draw(w, p, how, given_rules, scratch, lane):
+    """Draw a world with its rules and tiles; False if there is no way to lay them."""
+    generate(w, p, scratch, lane)
+    begin_instruction(w, p)
+    if p.num_deadly < 0:
+        draw_rules(w, p.allowed, p.num_colors, p.choose_colors, w.rules)
+    else:
+        draw_balanced_rules(w, p.allowed, p.num_deadly, p.hazards, w.rules)
+    if how == RESET_WITH_RULES:
+        for color in range(len(w.rules)):
+            w.rules[color] = given_rules[color]
+    return _lay_floors(w, p, scratch, lane)
+
+
+@device_function
 def _lay_floors(w, p, scratch, lane):
-    """Lay the tiles as the level does."""
+    """Lay the tiles as the level does; False if that cannot be done."""
     grid = (w, p)
     x = int(w.agent_x)
     y = int(w.agent_y)
@@ -118,7 +126,10 @@ def _lay_floors(w, p, scratch, lane):
         lay_gates(w, grid, p.room_size, w.rules, p.hazards)
     else:
         direction = int(w.agent_dir)
-        lay_patches(w, grid, x, y, direction, p.room_size, p.num_cols, p.allowed, w.rules, p.hazards, scratch, lane)
+        return lay_patches(
+            w, grid, x, y, direction, p.room_size, p.num_cols, p.allowed, w.rules, p.hazards, scratch, lane
+        )
+    return True
 
 
 @inlined_function

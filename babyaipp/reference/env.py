@@ -267,8 +267,10 @@ class FloorDynamics(RoomGridLevel):
             self._take_over(world)
             described = [COLORS.index(color) for color in world.described]
         else:
-            self._generate(width, height)
-            self._add_floors(width, height)
+            while True:
+                self._generate(width, height)
+                if self._add_floors():
+                    break
             described = None
         # One draw, whatever the text condition, so that the worlds to come do not depend on it.
         text_seed = integers(self.np_random, 0, TEXT_SEEDS)
@@ -302,7 +304,8 @@ class FloorDynamics(RoomGridLevel):
             break
         self.surface = self.mission = self.instrs.surface(self)
 
-    def _add_floors(self, width: int, height: int) -> None:
+    def _add_floors(self) -> bool:
+        """Draw rules and tiles; False if there is no way to lay them."""
         allowed = np.zeros(len(COLORS), np.int64)
         for color, names in self._allowed.items():
             allowed[COLORS.index(color)] = sum(1 << PROPERTIES.index(name) for name in names)
@@ -326,8 +329,10 @@ class FloorDynamics(RoomGridLevel):
         else:
             scratch = np.zeros((SCRATCH, 1), np.int64)
             direction = int(self.agent_dir)
-            lay_patches(self.np_random, grid, x, y, direction, *rooms, allowed, rules, _HAZARDS, scratch, 0)
+            if not lay_patches(self.np_random, grid, x, y, direction, *rooms, allowed, rules, _HAZARDS, scratch, 0):
+                return False
         self.grid = FloorGrid(self.grid, grid[1])
+        return True
 
     def _take_over(self, world: World) -> None:
         self._set_rules(world.rules)

@@ -106,7 +106,10 @@ class Minefield(Crossing):
     def gen_mission(self) -> None:
         door_y = 0
         if self.num_cols > 1:
-            _, (_, door_y) = self.add_door(0, 0, 0, locked=False)
+            # In the lowest row: elsewhere, who stands on magic floors would fall instead of going through.
+            door_y = self.height - 2
+            self.room_grid[0][0].door_pos[0] = (self.room_size - 1, door_y)
+            self.add_door(0, 0, 0, locked=False)
         plan = np.zeros((reading.SCRATCH, 1), np.int64)
         reading.draw_field(self.np_random, self.room_size, self.num_cols, door_y, plan, 0)
         self._put_agent(plan[:, 0].tolist())
