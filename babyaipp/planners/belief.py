@@ -55,10 +55,16 @@ class Belief:
         return (self.chances > 0) @ _PROPERTY_BITS
 
     @cached_property
+    def if_harmless(self) -> np.ndarray:
+        """(6, properties) float64: the same if the colour is not deadly; 0 where it must be."""
+        chances = np.where(HAZARDS == DEADLY, 0, self.chances)
+        total = chances.sum(1, keepdims=True)
+        return chances / np.where(total > 0, total, 1)
+
+    @cached_property
     def likeliest(self) -> np.ndarray:
         """(6,) int8: likeliest property of each colour if it is not deadly; if it must be, of all; `NONE` if none."""
-        harmless = np.where(HAZARDS == DEADLY, 0, self.chances)
-        chosen = np.where(harmless.any(1), harmless.argmax(1), self.chances.argmax(1))
+        chosen = np.where(self.if_harmless.any(1), self.if_harmless.argmax(1), self.chances.argmax(1))
         return np.where(self.chances.any(1), chosen, NONE).astype(np.int8)
 
     def harmless(self, colors: np.ndarray | int) -> np.ndarray:

@@ -14,7 +14,7 @@ from babyaipp.planners.learn import Learner
 from babyaipp.planners.plan import Plan, find_plan
 from babyaipp.planners.search import Search
 from babyaipp.texts import SENTENCE_ORDERS, parse_text_condition
-from babyaipp.tiles import COLORS, DONE, NONE
+from babyaipp.tiles import COLORS, DONE, NONE, PROPERTIES
 
 UNSEEN = {"rules": NONE, "described": NONE, "num_described": 0, "text_seed": 0, "rng": 0}
 """Fields of the records that tell of the rules or what is drawn, and what they are overwritten with."""
@@ -36,18 +36,38 @@ class _Episode:
     plans: int = 0
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """A plan that may be chosen."""
+
+    plan: Plan
+    props: np.ndarray
+    """(6,) int8, the properties for which it was made."""
+    chance: float
+    """That it does not lead onto a deadly colour."""
+    danger: float
+    """That it leads onto one because the properties are others."""
+
+    def is_better(self, other: _Choice) -> bool:
+        """Whether it is likelier to succeed than another one, or as likely and faster."""
+        if abs(self.chance - other.chance) > _CLOSE:
+            return self.chance > other.chance
+        return self.plan.half_steps < other.plan.half_steps
+
+
 class Blind:
     """Plays without the rules; see `babyaipp.planners.protocol.Planner`.
 
     It sees all cells, and knows how the level and the split draw rules and lay tiles (`belief.prior`,
     `layout.begin`). Of the sets of floor colours that may be stepped on it takes, among those with which there is a
-    plan, the one of which it is likeliest that no colour is deadly; it plans as the oracle does, as if every colour had
-    its likeliest harmless property; and it plans anew when a step has not gone as foreseen, or has told something of
-    a risk. Where there is no plan it takes tiles for ordinary floor, and if there is none then, either, it does nothing.
+    plan, the one of which it is likeliest that no colour is deadly. It plans as the oracle does, as if every colour had
+    its likeliest harmless property, or another one if too much would depend on that; and it plans anew when a step has
+    not gone as foreseen, or has told something of a risk. Where there is no plan it takes unknown tiles for ordinary
+    floor, and if there is none then, either, it does nothing.
 
-    So what it reaches is a lower estimate of what is possible without reading: it does no step in order to learn from
-    it, and no colour's tiles are avoided because a harmless property that is not the likeliest would lead astray.
-    For agents it is rather an upper one: they see a part of the world, and have to learn how it works.
+    So what it reaches is a lower estimate of what is possible without reading: it takes no step in order to learn from
+    it, and plans are compared by their first surprises only. For agents it is rather an upper one, as they see a part
+    of the world and have to learn how it works.
 
     Args:
         level: name of a row of the level table, or a row.
@@ -112,33 +132,44 @@ class Blind:
         believed = episode.believed
         self._possible[row] = believed.possible
         episode.plans += 1
-        unsure = believed.possible & (believed.possible - 1) != 0
-        ordinary = np.where(unsure, NONE, believed.likeliest).astype(np.int8)
-        for props in (believed.likeliest, ordinary) if episode.plans <= _MAX_PLANS else ():
-            plan, chance = self._best(worlds, row, believed, props)
-            if plan is not None:
-                self._assumed[row] = props
-                episode.actions = plan.actions[::-1].tolist()
-                episode.risky = chance < 1 - _CLOSE
+        for assumptions in _assumptions(believed) if episode.plans <= _MAX_PLANS else ():
+            best = self._best(worlds, row, believed, assumptions)
+            if best is not None:
+                self._assumed[row] = best.props
+                episode.actions = best.plan.actions[::-1].tolist()
+                episode.risky = best.chance < 1 - _CLOSE
                 return
         self._assumed[row] = believed.likeliest
         episode.actions = [DONE] * (2 * int(worlds["max_steps"][row]))
         episode.risky = False
 
-    def _best(self, worlds: np.ndarray, row: int, believed: Belief, props: np.ndarray) -> tuple[Plan | None, float]:
-        """The plan that is likeliest not to meet a deadly colour, the shortest of those; and how likely that is."""
+    def _best(
+        self, worlds: np.ndarray, row: int, believed: Belief, assumptions: tuple[np.ndarray, ...]
+    ) -> _Choice | None:
+        """The plan that is likeliest to succeed, the shortest of those.
+
+        What is assumed first is enough if nothing dangerous comes of it when it is wrong.
+        """
         present = _present(worlds["seen"][row])
-        best: Plan | None = None
-        best_chance, tried = 0.0, 0
+        best: _Choice | None = None
         choices, chances = _choices(believed, present)
-        for allowed, chance in zip(choices.tolist(), chances.tolist(), strict=True):
-            if best is not None and (chance < best_chance - _CLOSE or tried == _MAX_EQUAL):
+        for props in assumptions:
+            equal = 0
+            for allowed, chance in zip(choices.tolist(), chances.tolist(), strict=True):
+                if best is not None and (chance < best.chance - _CLOSE or equal == _MAX_EQUAL):
+                    break
+                forbidden = present & ~allowed
+                plan = find_plan(self._search, worlds, row, props=props, forbidden=forbidden)
+                if not plan.solved:
+                    continue
+                danger = self._learner.danger(worlds, row, plan.actions, props, believed.if_harmless, forbidden)
+                choice = _Choice(plan, props, chance * (1 - danger), danger)
+                if best is None or choice.is_better(best):
+                    best = choice
+                equal += 1
+            if best is not None and best.danger < _CLOSE:
                 break
-            plan = find_plan(self._search, worlds, row, props=props, forbidden=present & ~allowed)
-            tried += best is not None
-            if plan.solved and (best is None or plan.half_steps < best.half_steps):
-                best, best_chance = plan, chance
-        return best, best_chance
+        return best
 
 
 def _choices(believed: Belief, present: int) -> tuple[np.ndarray, np.ndarray]:
@@ -166,6 +197,21 @@ def _choices(believed: Belief, present: int) -> tuple[np.ndarray, np.ndarray]:
     order = np.lexsort((choices, sizes, -chances.round(9)))
     order = order[chances[order] > _CLOSE]
     return choices[order], chances[order]
+
+
+def _assumptions(believed: Belief) -> tuple[tuple[np.ndarray, ...], ...]:
+    """What to assume of the floor colours: (6,) int8 each; those of a tuple are tried if all before it lead to no plan.
+
+    The likeliest; each property wherever it may be; that unknown tiles are ordinary floor.
+    """
+    unsure = believed.possible & (believed.possible - 1) != 0
+    others = []
+    for prop in range(len(PROPERTIES)):
+        there = unsure & (believed.if_harmless[:, prop] > 0)
+        if (there & (believed.likeliest != prop)).any():
+            others.append(np.where(there, prop, believed.likeliest).astype(np.int8))
+    ordinary = np.where(unsure, NONE, believed.likeliest).astype(np.int8)
+    return (believed.likeliest, *others), (ordinary,)
 
 
 def _given(believed: Belief, color: int, fits: np.ndarray) -> Belief:

@@ -1,4 +1,4 @@
-"""What a step shows: which properties of the floor colours go with how it went, and whether it was foreseen."""
+"""What steps show of the floor colours' properties, and what a plan risks where they are not as was assumed."""
 
 from __future__ import annotations
 
@@ -89,6 +89,49 @@ def _explain(before, after, parameters, actions, rows, possible, assumed, colors
                     fits[e, 1, last_prop] = True
 
 
+@kernel
+def _danger(worlds, row, parameters, actions, assumed, chances, forbidden, trials):
+    """See `Learner.danger`.
+
+    Args:
+        worlds: (n,) `WORLD`.
+        row: int.
+        parameters: (1,) `PARAMETERS`.
+        actions: (steps,) int64.
+        assumed: (6,) int8.
+        chances: (6, properties) float64; what is noticed is set to 0.
+        forbidden: bit mask.
+        trials: (3,) `WORLD`, room for worlds.
+    """
+    p = parameters[0]
+    safe = 1.0
+    trials[0] = worlds[row]
+    for color in range(len(assumed)):
+        trials[0].rules[unsigned(color)] = assumed[color]
+    for i in range(len(actions)):
+        action = int(actions[i])
+        trials[1] = trials[0]
+        color = _color_under(trials[0], p)
+        ended = step(trials[0], p, action) != NOT_ENDED
+        deadly = 0.0
+        for prop in range(chances.shape[1] if color != NONE else 0):
+            if chances[color, prop] == 0 or prop == int(assumed[color]):
+                continue
+            trials[2] = trials[1]
+            trials[2].rules[unsigned(color)] = prop
+            step(trials[2], p, action)
+            if _same(trials[2], trials[0], p):
+                continue
+            last = _color_under(trials[2], p)
+            if last != NONE and (forbidden >> last) & 1:
+                deadly += chances[color, prop]
+            chances[color, prop] = 0
+        safe *= 1 - deadly
+        if ended:
+            break
+    return 1 - safe
+
+
 class Learner:
     """Explains what the steps of a batch of worlds have done.
 
@@ -99,6 +142,7 @@ class Learner:
     def __init__(self, parameters: np.ndarray) -> None:
         self._parameters = viewed(parameters)
         self._trial = viewed(np.zeros(1, WORLD))
+        self._trials = viewed(np.zeros(3, WORLD))
 
     def explain(
         self,
@@ -136,3 +180,28 @@ class Learner:
         compile_kernel(_explain, arguments)
         _explain(*arguments)
         return colors, fits, foreseen
+
+    def danger(
+        self,
+        worlds: np.ndarray,
+        row: int,
+        actions: np.ndarray,
+        assumed: np.ndarray,
+        chances: np.ndarray,
+        forbidden: int,
+    ) -> float:
+        """How likely a plan leads where it should not, because a colour has another property than was assumed.
+
+        Only the first surprise by each colour is looked at, as one can plan anew after it.
+
+        Args:
+            worlds: (n,) `WORLD`.
+            row: which of them.
+            actions: (steps,) int64, the plan.
+            assumed: (6,) int8, the property of each colour for which it was made, or `NONE`.
+            chances: (6, properties) float64, probability of each property of each colour.
+            forbidden: bit mask of colours on which no action should end.
+        """
+        given = (viewed(worlds), row, self._parameters, actions, assumed, chances.copy(), forbidden, self._trials)
+        compile_kernel(_danger, given)
+        return float(_danger(*given))
