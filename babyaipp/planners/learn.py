@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from babyaipp.engine.compile import compile_kernel, device_function, kernel, unsigned, viewed
 from babyaipp.engine.shared import from_minigrid
 from babyaipp.engine.state import COLOR_SHIFT, FLOOR, NOT_ENDED, TYPE_MASK, WORLD
 from babyaipp.engine.step import step
-from babyaipp.tiles import NONE, PROPERTIES
+from babyaipp.tiles import COLORS, NONE, PROPERTIES
 
 
 @device_function
@@ -143,6 +145,11 @@ class Learner:
         self._parameters = viewed(parameters)
         self._trial = viewed(np.zeros(1, WORLD))
         self._trials = viewed(np.zeros(3, WORLD))
+        worlds, actions = viewed(np.zeros(0, WORLD)), np.zeros(0, np.int64)
+        possible, assumed = np.zeros((0, len(COLORS)), np.int64), np.zeros((0, len(COLORS)), np.int8)
+        chances = np.zeros((len(COLORS), len(PROPERTIES)))
+        compile_kernel(_explain, self._explained(worlds, worlds, actions, actions == 0, possible, assumed))
+        compile_kernel(_danger, self._endangered(worlds, 0, actions, np.zeros(len(COLORS), np.int8), chances, 0))
 
     def explain(
         self,
@@ -171,15 +178,33 @@ class Learner:
             fits: (n, 2, properties) bool.
             foreseen: (n,) bool, the step went as it does under what was assumed.
         """
-        count = len(before)
-        colors = np.full((count, 2), NONE, np.int64)
-        fits = np.zeros((count, 2, len(PROPERTIES)), np.bool_)
-        foreseen = np.zeros(count, np.bool_)
-        given = (viewed(before), viewed(after), self._parameters, actions, rows, possible, assumed)
-        arguments = (*given, colors, fits, foreseen, self._trial)
-        compile_kernel(_explain, arguments)
+        arguments = self._explained(before, after, actions, rows, possible, assumed)
         _explain(*arguments)
+        colors, fits, foreseen, _ = arguments[-4:]
         return colors, fits, foreseen
+
+    def _explained(
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        actions: np.ndarray,
+        rows: np.ndarray,
+        possible: np.ndarray,
+        assumed: np.ndarray,
+    ) -> tuple[Any, ...]:
+        count = len(before)
+        results = np.full((count, 2), NONE, np.int64), np.zeros((count, 2, len(PROPERTIES)), np.bool_), rows.copy()
+        return (
+            viewed(before),
+            viewed(after),
+            self._parameters,
+            actions,
+            rows,
+            possible,
+            assumed,
+            *results,
+            self._trial,
+        )
 
     def danger(
         self,
@@ -202,6 +227,16 @@ class Learner:
             chances: (6, properties) float64, probability of each property of each colour.
             forbidden: bit mask of colours on which no action should end.
         """
-        given = (viewed(worlds), row, self._parameters, actions, assumed, chances.copy(), forbidden, self._trials)
-        compile_kernel(_danger, given)
-        return float(_danger(*given))
+        return float(_danger(*self._endangered(worlds, row, actions, assumed, chances, forbidden)))
+
+    def _endangered(
+        self,
+        worlds: np.ndarray,
+        row: int,
+        actions: np.ndarray,
+        assumed: np.ndarray,
+        chances: np.ndarray,
+        forbidden: int,
+    ) -> tuple[Any, ...]:
+        left = chances.copy()
+        return (viewed(worlds), row, self._parameters, actions, assumed, left, forbidden, self._trials)
