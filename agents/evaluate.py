@@ -118,7 +118,7 @@ def load_subject(run: str, level: str | None = None, text: str | None = None, or
             f"level={task.level!r}, text={task.text!r}: its observations are not those of the training on "
             f"{config['level']} with text={config['text']!r}; " + "; ".join(different)
         )
-    training = {"seed": config["seed"], "frames": model.num_timesteps}
+    training = {"split": config.get("split", "Train"), "seed": config["seed"], "frames": model.num_timesteps}
     own = all(changes[name] == config[name] for name in changes)
     return Subject(config["agent"], functools.partial(action_probabilities, model), task, training, own)
 

@@ -1,8 +1,8 @@
 """Train an agent: `python -m agents.train --agent attention_fusion --level GoToRedBall --frames 3e5`.
 
-PPO of Stable-Baselines3 on the split `Train`. The run folder (see `runs.py`) is complete after every
-checkpoint; Ctrl-C saves one. On one machine the same settings and seed give the same parameters, as long as the
-training is neither interrupted nor limited in time.
+PPO of Stable-Baselines3 on the split `Train`, or on `Fixed`, to see what memorising does. The run folder (see
+`runs.py`) is complete after every checkpoint; Ctrl-C saves one. On one machine the same settings and seed give the same
+parameters, as long as the training is neither interrupted nor limited in time.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ from agents.runs import Run, write_json
 from agents.sb3 import PPOConfig, load_model, new_model
 from babyaipp.texts import PARAPHRASE_WORDS, TEXT_CONDITION_NAMES
 
+TRAINING_SPLITS = ("Train", "Fixed")
+"""The splits that agents may train on: what is held out does not occur in `Train`, and `Fixed` draws nothing."""
+
 _RECENT_EPISODES = 500
 _DEFAULT_FRAMES = 1_000_000
 _NEVER = sys.maxsize
@@ -61,11 +64,13 @@ Frames = Annotated[
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Train an agent on the split `Train` of a level."""
+    """Train an agent on a level."""
 
     agent: str = "attention_fusion"
     """Which agent: a file of the folder `agents`."""
     level: str = "GoToRedBall"
+    split: str = "Train"
+    """Train, or Fixed where the level has it; the others are for evaluation."""
     text: Annotated[str, tyro.conf.arg(help=f"What the description tells: {TEXT_CONDITION_NAMES}.")] = "true"
     sentence_order: str | None = None
     """Order of the description's sentences, canonical or shuffled, instead of the level's own."""
@@ -97,12 +102,14 @@ class TrainConfig:
     @property
     def task(self) -> Task:
         """The environment."""
-        return Task(self.level, "Train", self.text, self.sentence_order, self.sentence_words)
+        return Task(self.level, self.split, self.text, self.sentence_order, self.sentence_words)
 
     def check(self) -> None:
         """Raise ValueError, naming argument, value and what is allowed, if a setting makes no sense."""
         agent_config(self.agent, self.agent_options)
         self.task.check()
+        if self.split not in TRAINING_SPLITS:
+            raise ValueError(f"split={self.split!r} is for evaluation; to train on: {', '.join(TRAINING_SPLITS)}")
         for name in ("num_envs", "num_workers", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
@@ -168,7 +175,8 @@ def train(config: TrainConfig) -> Outcome:
 
 def _started(config: TrainConfig) -> tuple[Run, TrainConfig]:
     config.check()
-    run = Run(config.out or Path("runs") / f"{config.agent}-{config.level}-{config.seed}")
+    task = config.level if config.split == "Train" else f"{config.level}-{config.split}"
+    run = Run(config.out or Path("runs") / f"{config.agent}-{task}-{config.seed}")
     if run.saved_models():
         raise ValueError(f"out={str(run.folder)!r} holds a run already; go on with --resume, or choose another --out")
     run.forget_progress_after(0)  # of a training that was stopped before its first checkpoint

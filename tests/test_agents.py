@@ -183,7 +183,7 @@ def _seeds_of_timeouts(count: int) -> list[int]:
 # Training
 
 
-def tiny_config(out: Path, **changes: Any) -> TrainConfig:
+def tiny_config(out: Path | None, **changes: Any) -> TrainConfig:
     settings = {"agent": "attention_fusion", "frames": 256, "num_envs": 4, "ppo": TINY_PPO} | changes
     return TrainConfig(out=out, **settings)
 
@@ -214,7 +214,7 @@ def test_train_resume_evaluate(tmp_path: Path) -> None:
     evaluated = command("agents.evaluate", run.folder, "--episodes=20", "--splits=Train,HeldOut")
     assert evaluated.returncode == 0, evaluated.stderr
     report = json.loads(run.report_file.read_text())
-    assert report["training"] == {"seed": 0, "frames": 320}
+    assert report["training"] == {"split": "Train", "seed": 0, "frames": 320}
     assert report["greedy"] is True
     for split in ("Train", "HeldOut"):
         entry = report["splits"][split]
@@ -263,6 +263,8 @@ def test_a_run_that_was_killed_goes_on_from_its_checkpoint(tmp_path: Path) -> No
     [
         (["--agent=attention_fusio"], "unknown agent 'attention_fusio'; did you mean 'attention_fusion'?"),
         (["--level=GoToRedBal"], "unknown level 'GoToRedBal'; did you mean 'GoToRedBall'?"),
+        (["--split=HeldOut"], "split='HeldOut' is for evaluation; to train on: Train, Fixed"),
+        (["--split=Fixed"], "unknown split 'Fixed' of level GoToRedBall; allowed: Train, HeldOut, All"),
         (["--text=flase"], "unknown text condition text='flase'; allowed: true,"),
         (["--agent-options", "chanels", "8"], "unknown option 'chanels' of agent attention_fusion; did you mean"),
         (["--minutes=0"], "minutes=0 must be more than 0"),
@@ -278,6 +280,14 @@ def test_a_run_that_was_killed_goes_on_from_its_checkpoint(tmp_path: Path) -> No
 def test_a_typo_is_told_without_a_traceback(arguments: list[str], message: str, capsys: Any) -> None:
     assert run_command(TrainConfig, run_training, arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_agents_train_on_the_fixed_rules_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = train(tiny_config(None, frames=64, level="GoToRedBallHard", split="Fixed"))
+    assert outcome.run.folder == Path("runs/attention_fusion-GoToRedBallHard-Fixed-0")
+    subject = load_subject(str(outcome.run.folder))
+    assert subject.training == {"split": "Fixed", "seed": 0, "frames": 64}
 
 
 def test_a_run_folder_is_not_overwritten(tmp_path: Path) -> None:

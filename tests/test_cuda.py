@@ -178,7 +178,7 @@ def test_kernels_need_no_stack_and_spill_no_registers(kernel, capability, withou
     assert figures
     assert all(figure == ("0", "0", "0") for figure in figures), log
     (registers,) = (int(count) for count in re.findall(r"Used (\d+) registers", log))
-    # So that a processor's registers hold as many threads as its shared memory has room for; KiB of H100 and A100.
+    # So that a processor holds as many blocks as it is given; the A100 has less shared memory (in KiB).
     blocks = cuda.BEGIN_BLOCKS_A_PROCESSOR * {9: 228, 8: 164}[capability[0]] // 228
     assert registers <= 65_536 // (blocks * cuda.BEGIN_BLOCK)
 

@@ -52,8 +52,14 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 
 _ADVANCE = ("step_worlds", "begin_worlds", "observe_worlds")
 _WORD = np.dtype(np.uint32)
-# As many as have room for their scratch in the shared memory of an H100 or H200, of which each block takes 1 KiB more.
-BEGIN_BLOCKS_A_PROCESSOR = 228 * 1024 // (SCRATCH * BEGIN_BLOCK * np.dtype(np.int32).itemsize + 1024)
+BEGIN_REGISTERS = 168
+"""Registers that a thread of `begin_worlds` may take; a test compiles it and looks."""
+# As many as a processor of an H100 or H200 has room for: shared memory for their scratch, of which each block takes
+# 1 KiB more, and registers.
+BEGIN_BLOCKS_A_PROCESSOR = min(
+    228 * 1024 // (SCRATCH * BEGIN_BLOCK * np.dtype(np.int32).itemsize + 1024),
+    65_536 // (BEGIN_REGISTERS * BEGIN_BLOCK),
+)
 _MAX_REMEMBERED = 256  # torch hands out the same memory again and again; if it does not, arguments are forgotten
 
 
