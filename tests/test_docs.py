@@ -8,13 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import ALL_IDS
 
 from babyaipp import BatchedWorlds
+from babyaipp.levels import parse_env_id
+from babyaipp.planners import headroom
 from babyaipp.reference.env import make
 from babyaipp.texts import TEXT_CONDITIONS
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", "docs/environments.md", "docs/engine.md", "docs/performance.md"]
+DOCUMENTS = ["README.md", "docs/environments.md", "docs/engine.md", "docs/levels.md", "docs/performance.md"]
 PROGRAMS = [
     (document, number, program)
     for document in DOCUMENTS
@@ -44,6 +47,16 @@ def test_the_level_table_is_current():
     ).stdout
     assert table.count("\n") > 16
     assert table in (ROOT / "README.md").read_text()
+
+
+def test_the_table_of_headroom_is_current():
+    """Of every id; two rows are measured anew."""
+    rows = (ROOT / "docs/levels.md").read_text().partition("<!-- headroom:")[2].splitlines()
+    assert [row for row in rows if row.startswith("| id ")] == headroom.header([], markdown=True).splitlines()[:1]
+    assert [row.split(" | ")[0] for row in rows[3:]] == [f"| {name[9:-3]}" for name in ALL_IDS]
+    for env_id in ("BabyAIpp-CrossTwo-Val-v0", "BabyAIpp-GoToRedBall-All-v0"):
+        entry = headroom.measure(*parse_env_id(env_id), episodes=1000)
+        assert headroom.rows(entry, [env_id], markdown=True) in rows
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, "CONTRIBUTING.md", "CHANGELOG.md"])

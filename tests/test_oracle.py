@@ -256,6 +256,25 @@ def test_it_plans_anew_when_it_was_pushed_off_its_way():
     assert success.all()
 
 
+@pytest.mark.parametrize(("level", "seed"), [("Unlock", 86), ("Unlock", 88), ("PutNextHard", 32)])
+def test_it_can_plan_anew_wherever_its_plan_leads(level, seed):
+    """With a key, or what is to be moved, in its hands, and after putting something down on the way, too."""
+    envs = make_vec(level, "All", 1, autoreset_mode="Disabled")
+    envs.reset(seed=[seed])
+    oracle = Oracle(level)
+    plan = oracle.plan(envs.state())
+    carried = 0
+    for i, action in enumerate(plan.actions.tolist()):
+        world = envs.state()
+        carried += world["carried"][0] != 0
+        if i % 5 == 0:
+            again = oracle.plan(world)
+            assert again.solved
+            assert int(world["half_steps"][0]) + again.half_steps <= 1.2 * plan.half_steps
+        envs.step(np.array([action]))
+    assert carried > 20
+
+
 def test_where_there_is_no_way_it_does_nothing():
     world = maze("GoToRedBallHard", "go to the red ball", ">> .. _g Or", green="trap")
     reward, actions, _ = play("GoToRedBallHard", world)

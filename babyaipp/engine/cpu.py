@@ -239,7 +239,7 @@ class Driver:
         self._workers_process = 0
         example = Outputs.empty(num_envs, mission_words, sentences, sentence_words)
         no_actions, no_rules = np.zeros(num_envs, np.int64), np.zeros((num_envs, len(COLORS)), np.int8)
-        compile_kernel(_advance, self._arguments(no_actions, no_rules, example, SAME_STEP), seconds=20)
+        compile_kernel(_advance, self._arguments(no_actions, no_rules, example, SAME_STEP), seconds=25)
 
     def advance(self, actions: np.ndarray, rules: np.ndarray, autoreset: int, outputs: Outputs) -> None:
         """Step, reset or leave every world, and write what is seen then.

@@ -43,7 +43,8 @@ def _carried_bits(w, g):
 def bits_of(w, p, g, start):
     """What is done in a world that began as `start`, and what follows for the agent from things not where they were.
 
-    A thing that is not where it was has been got, as long as there is one like it that was not where it is.
+    A thing that is not where it was, on a cell or in the agent's hands, has been got, as long as there is one like it
+    that was not where it is.
 
     Returns:
         The bits; the cell of a thing that must be fetched again, -1: none; the cell of one that what is carried is to
@@ -55,6 +56,8 @@ def bits_of(w, p, g, start):
         cell = int(g.things[i])
         if w.seen[unsigned(cell)] != start.seen[unsigned(cell)]:
             got |= bits_after(g, 0, int(g.rules_at[unsigned(cell)]), True) & CARRYING
+    if int(start.carried) != 0 and (w.carried != start.carried or w.carried_hidden != start.carried_hidden):
+        got |= _thing_bits(w, g, int(start.carried), int(start.carried_hidden))
     bits = (int(w.fulfilled) & int(g.totals[GOAL])) | carried | (got & int(g.totals[LOCKS]))
     fetch = -1
     bring = -1
