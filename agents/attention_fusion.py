@@ -10,7 +10,7 @@ what they say. With `sentence_order="canonical"` a place always names the same c
 Chosen here, where the paper leaves it open or its sizes do not matter: type, colour and state are embedded
 instead of read as magnitudes; the weights share the image's convolutions; the null sentence's vector is learned;
 the instruction scales and shifts the fused channels; the compass joins before the last layer; no batch
-normalisation and no memory; 16 channels instead of 128.
+normalisation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from agents.encoders import ImageEncoder, SentenceEncoder, Trunk
+from agents.encoders import ImageEncoder, TextEncoder, Trunk
 from babyaipp.texts import PADDING
 
 
@@ -30,11 +30,15 @@ from babyaipp.texts import PADDING
 class Config:
     """Sizes of the network."""
 
-    channels: int = 16
+    channels: int = 128
     """Channels of every convolution."""
-    word_size: int = 16
-    sentence_size: int = 16
+    word_size: int = 128
+    sentence_size: int = 128
     features: int = 128
+    memory: int = 128
+
+
+PRESETS = {"paper": Config(), "small": Config(channels=16, word_size=16, sentence_size=16, features=128, memory=64)}
 
 
 class AttentionFusion(nn.Module):
@@ -47,32 +51,32 @@ class AttentionFusion(nn.Module):
         sentences = description.shape[0]
         self.num_features = config.features
         self.image = ImageEncoder(space, config.channels)
-        self.sentence = SentenceEncoder(description, config.word_size, config.sentence_size)
+        self.sentence = TextEncoder(description, config.word_size, config.sentence_size)
         self.null_sentence = nn.Parameter(torch.randn(config.sentence_size))
-        self.attention = nn.Conv2d(config.channels, sentences + 1, 1)
+        self.weigh = nn.Conv2d(config.channels, sentences + 1, 1)
         inputs = config.channels + config.sentence_size
         self.trunk = Trunk(space, inputs, config.channels, config.features, instruction=config.sentence_size)
 
     def forward(self, observation: Mapping[str, Tensor]) -> Tensor:
         """Features (B, num_features)."""
-        return self.forward_with_attention(observation)[0]
-
-    def forward_with_attention(self, observation: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Features (B, num_features), and the weights (B, S + 1, X, Y) of each cell; the null sentence's is last."""
         cells = self.image(observation["image"])  # (B, C, X, Y)
-        description = observation["description"]
-        sentences = self.sentence(description)  # (B, S, D)
+        weights = self._weights(cells, observation["description"])
+        sentences = self.sentence(observation["description"])  # (B, S, D)
         null = self.null_sentence.expand(len(sentences), 1, -1)  # (B, 1, D)
-        sentences = torch.cat([sentences, null], 1)  # (B, S + 1, D)
+        told = torch.einsum("bsxy,bsd->bdxy", weights, torch.cat([sentences, null], 1))  # (B, D, X, Y)
+        instruction = self.sentence(observation["mission"])  # (B, D)
+        return self.trunk(torch.cat([cells, told], 1), observation["direction"], instruction)
+
+    def attention(self, observation: Mapping[str, Tensor]) -> Tensor:
+        """The weights (B, S + 1, X, Y) of the sentences for each cell; the null sentence's is last."""
+        return self._weights(self.image(observation["image"]), observation["description"])
+
+    def _weights(self, cells: Tensor, description: Tensor) -> Tensor:
         absent = (description == PADDING).all(-1)  # (B, S)
         absent = torch.cat([absent, absent.new_zeros(len(absent), 1)], 1)  # (B, S + 1)
-        logits = self.attention(cells).masked_fill(absent[:, :, None, None], -torch.inf)  # (B, S + 1, X, Y)
-        weights = logits.softmax(1)
-        told = torch.einsum("bsxy,bsd->bdxy", weights, sentences)  # (B, D, X, Y)
-        instruction = self.sentence(observation["mission"])  # (B, D)
-        return self.trunk(torch.cat([cells, told], 1), observation["direction"], instruction), weights
+        return self.weigh(cells).masked_fill(absent[:, :, None, None], -torch.inf).softmax(1)
 
 
 def build(space: spaces.Dict, config: Config) -> AttentionFusion:
-    """The network for an observation space of `TokenObservation`."""
+    """The network for an observation space of the engine."""
     return AttentionFusion(space, config)

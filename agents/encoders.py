@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
@@ -35,25 +37,46 @@ class ImageEncoder(nn.Module):
         return self.convolutions(cells)  # (B, C, X, Y)
 
 
-class SentenceEncoder(nn.Module):
-    """A GRU over the words of each sentence; its state after the last word is the sentence's vector.
+class TextEncoder(nn.Module):
+    """A GRU over the words of each text; its state after the last word is the text's vector.
 
-    Most rows of a batch hold the same few sentences, so each different one is encoded once.
+    Most rows of a batch hold the same few texts. On a CPU each different one is encoded once; on a GPU, which would
+    have to wait until it is known which they are, all of them.
     """
 
-    def __init__(self, words: spaces.Space, word_size: int, sentence_size: int) -> None:
+    def __init__(self, words: spaces.Space, word_size: int, text_size: int) -> None:
         super().__init__()
         assert isinstance(words, spaces.Box)
         self.embedding = nn.Embedding(int(words.high.max()) + 1, word_size)
-        self.gru = nn.GRU(word_size, sentence_size, batch_first=True)
+        self.gru = nn.GRU(word_size, text_size, batch_first=True)
 
     def forward(self, words: Tensor) -> Tensor:
-        shape = words.shape[:-1]  # words: (..., W), padded at the end
-        sentences, which = unique_rows(words.reshape(-1, words.shape[-1]))  # (N, W), (rows,)
-        states, _ = self.gru(self.embedding(sentences))  # (N, W, D)
-        last = (sentences != PADDING).sum(1).sub(1).clamp(min=0)  # (N,)
-        vectors = states[torch.arange(len(states), device=states.device), last]  # (N, D)
-        return functional.embedding(which, vectors).view(*shape, -1)  # (..., D)
+        """Vectors (..., text_size) of texts (..., words), padded anywhere; of an empty one, zeros."""
+        shape = words.shape[:-1]
+        texts, which = once(words.reshape(-1, words.shape[-1]).long())  # (N, W), (rows,)
+        order = (texts == PADDING).to(torch.uint8).argsort(dim=1, stable=True)  # the words first, then the padding
+        texts = texts.gather(1, order)
+        states, _ = self.gru(self.embedding(texts))  # (N, W, D)
+        length = (texts != PADDING).sum(1)  # (N,)
+        vectors = states.gather(1, (length - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, states.shape[2])).squeeze(1)
+        vectors = vectors * (length > 0).unsqueeze(1)
+        if which is not None:
+            vectors = functional.embedding(which, vectors)
+        return vectors.view(*shape, -1)
+
+
+class Compass(nn.Module):
+    """The direction that the agent faces, one-hot."""
+
+    def __init__(self, space: spaces.Dict) -> None:
+        super().__init__()
+        direction = space["direction"]
+        assert isinstance(direction, spaces.Discrete)
+        self.size = int(direction.n)
+
+    def forward(self, observation: Mapping[str, Tensor]) -> Tensor:
+        """(B, 4) float32."""
+        return functional.one_hot(observation["direction"].long(), self.size).float()
 
 
 class Trunk(nn.Module):
@@ -81,6 +104,11 @@ class Trunk(nn.Module):
             cells = cells * (1 + scale) + shift
         compass = functional.one_hot(direction, self.directions).float()  # (B, 4)
         return torch.relu(self.output(torch.cat([torch.relu(cells).flatten(1), compass], 1)))  # (B, features)
+
+
+def once(rows: Tensor) -> tuple[Tensor, Tensor | None]:
+    """On a CPU the different rows, and for each row which of them it is; elsewhere the rows as they are, and None."""
+    return unique_rows(rows) if rows.device.type == "cpu" else (rows, None)
 
 
 def unique_rows(rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,9 +18,13 @@ from agents.encoders import ImageEncoder, Trunk
 class Config:
     """Sizes of the network."""
 
-    channels: int = 16
+    channels: int = 128
     """Channels of every convolution."""
     features: int = 128
+    memory: int = 128
+
+
+PRESETS = {"paper": Config(), "small": Config(channels=16, features=128, memory=64)}
 
 
 class ImageOnly(nn.Module):
@@ -38,5 +42,5 @@ class ImageOnly(nn.Module):
 
 
 def build(space: spaces.Dict, config: Config) -> ImageOnly:
-    """The network for an observation space of `TokenObservation`."""
+    """The network for an observation space of the engine."""
     return ImageOnly(space, config)

@@ -1,20 +1,21 @@
-"""Plays evaluation episodes, each from a seed of its own, so that results do not depend on how many run at once."""
+"""Plays evaluation episodes on the engine, each from a seed of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from agents.environments import EVALUATION_SEEDS, Task
+from agents.environments import Task, evaluation_seed
+from agents.policy import Policy
+from babyaipp.engine.state import CAUSES
 
-_BATCH_SIZE = 64
-_SEEDS_APART = 1_000_000
-
-Policy = Callable[[Mapping[str, np.ndarray]], np.ndarray]
-"""Maps a batch of observations to action probabilities (batch, actions)."""
+_BATCH_SIZE = 256
+_DRAWN = 64  # random numbers of an episode at once
 
 
 @dataclass(frozen=True)
@@ -26,86 +27,145 @@ class Episode:
     cause: str
     total_reward: float
     steps: int
+    actions: tuple[int, ...]
 
 
-def random_policy(observation: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Every action alike."""
-    return np.full((len(observation["image"]), 7), 1 / 7)
+class Actor(Protocol):
+    """What plays: it is told which environments begin an episode, and gives the probabilities of the actions."""
+
+    def reset(self, num_envs: int) -> None:
+        """All environments begin anew."""
+
+    def act(self, observations: Mapping[str, Tensor], begins: Tensor) -> Tensor:
+        """(n, actions) float32 probabilities; `begins`: (n,) bool, the memory of the others is kept."""
 
 
-def evaluation_seed(seed: int, index: int) -> int:
-    """The environment seed of the `index`-th episode of the evaluation `seed`; training never uses it."""
-    return EVALUATION_SEEDS + _SEEDS_APART * seed + index
-
-
-def choose(probabilities: np.ndarray, generator: np.random.Generator | None) -> int:
-    """The likeliest action, or with a generator one drawn from (actions,) probabilities."""
-    if generator is None:
-        return int(probabilities.argmax())
-    return int(np.searchsorted(np.cumsum(probabilities), generator.random() * probabilities.sum(), side="right"))
-
-
-def play(
-    task: Task, policy: Policy, episodes: int, seed: int = 0, greedy: bool = True, done: Callable[[], Any] = int
-) -> list[Episode]:
-    """Play episodes and return them in the order of their seeds.
-
-    The batch always has the same size, and an episode draws its actions from a random stream of its own: so an
-    episode comes out the same however many are played.
+class PolicyActor:
+    """Plays by a policy.
 
     Args:
-        task: the environment.
-        policy: what acts.
-        episodes: how many.
-        seed: which block of evaluation seeds.
-        greedy: take the likeliest action instead of drawing one.
-        done: called after each episode.
+        policy: what to play by.
     """
-    slots = [_Slot(task, greedy) for _ in range(min(_BATCH_SIZE, episodes))]
-    seeds: Iterator[int] = (evaluation_seed(seed, index) for index in range(episodes))
-    finished: list[Episode] = []
-    for slot in slots:
-        slot.start(next(seeds, None))
-    while any(slot.active for slot in slots):
-        observations = [slot.observation for slot in slots]
-        observations += observations[:1] * (_BATCH_SIZE - len(slots))
-        batch = {key: np.stack([observation[key] for observation in observations]) for key in observations[0]}
-        for slot, probabilities in zip(slots, policy(batch), strict=False):
-            episode = slot.step(probabilities)
-            if episode is not None:
-                finished.append(episode)
-                done()
-                slot.start(next(seeds, None))
-    for slot in slots:
-        slot.env.close()
-    return sorted(finished, key=lambda episode: episode.seed)
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def reset(self, num_envs: int) -> None:
+        """Forget everything."""
+        self._state = self._policy.initial_state(num_envs)
+
+    @torch.no_grad()
+    def act(self, observations: Mapping[str, Tensor], begins: Tensor) -> Tensor:
+        """(n, actions) float32."""
+        logits, _, self._state = self._policy.step(observations, self._state, begins)
+        return logits.softmax(1)
+
+
+class RandomActor:
+    """Every action alike."""
+
+    def reset(self, num_envs: int) -> None:
+        """Nothing to forget."""
+
+    def act(self, observations: Mapping[str, Tensor], begins: Tensor) -> Tensor:
+        """(n, 7) float32."""
+        return torch.full((len(begins), 7), 1 / 7, device=begins.device)
 
 
 class _Slot:
-    """An environment that plays one episode after the other; after the last one, its last view stays in the batch."""
+    """An environment of the batch: the episode that it plays, and the random numbers that this one draws."""
 
-    def __init__(self, task: Task, greedy: bool) -> None:
-        self.env = task.make()
-        self._greedy = greedy
-        self.active = False
-        self.observation: dict[str, Any] = {}
+    def begin(self, seed: int, counts: bool) -> None:
+        """Begin an episode; `counts`: it is asked for, and does not just fill the batch."""
+        self.seed = seed
+        self.counts = counts
+        self.actions: list[int] = []
+        self._generator = np.random.default_rng(seed)
+        self._numbers: list[float] = []
 
-    def start(self, seed: int | None) -> None:
-        self.active = seed is not None
-        if seed is None:
-            return
-        self.observation, _ = self.env.reset(seed=seed)
-        self._seed = seed
-        self._generator = None if self._greedy else np.random.default_rng(seed)
-        self._total_reward, self._steps = 0.0, 0
+    def roll(self) -> float:
+        """A uniform random number; which ones come depends on the seed only."""
+        if not self._numbers:
+            self._numbers = self._generator.random(_DRAWN).tolist()[::-1]
+        return self._numbers.pop()
 
-    def step(self, probabilities: np.ndarray) -> Episode | None:
-        if not self.active:
-            return None
-        action = choose(probabilities, self._generator)
-        self.observation, reward, terminated, truncated, info = self.env.step(action)
-        self._total_reward += float(reward)
-        self._steps += 1
-        if not (terminated or truncated):
-            return None
-        return Episode(self._seed, info["success"], info["cause"], self._total_reward, self._steps)
+
+def play(
+    task: Task,
+    actor: Actor,
+    episodes: int,
+    seed: int = 0,
+    greedy: bool = True,
+    done: Callable[[int], Any] = int,
+    device: Any = "cpu",
+) -> list[Episode]:
+    """Play episodes and return them in the order of their seeds.
+
+    The batch always has the same size, whatever the number of episodes, and an episode draws its actions from a random
+    stream of its own.
+
+    Args:
+        task: the environment.
+        actor: what acts.
+        episodes: how many.
+        seed: which block of evaluation seeds.
+        greedy: take the likeliest action instead of drawing one.
+        done: called with the number of episodes that have ended, as they end.
+        device: where the engine and the actor run.
+    """
+    envs = task.make_vec(_BATCH_SIZE, device=device, output="torch", autoreset_mode="Disabled")
+    try:
+        return _play(envs, actor, episodes, seed, greedy, done)
+    finally:
+        envs.close()
+
+
+def _play(envs: Any, actor: Actor, episodes: int, seed: int, greedy: bool, done: Callable[[int], Any]) -> list[Episode]:
+    slots = [_Slot() for _ in range(envs.num_envs)]
+    for index, slot in enumerate(slots):
+        slot.begin(evaluation_seed(seed, index), counts=index < episodes)
+    begun = len(slots)
+    finished: list[Episode] = []
+    observations, _ = envs.reset(seed=[slot.seed for slot in slots])
+    actor.reset(len(slots))
+    begins = torch.ones(len(slots), dtype=torch.bool, device=envs.device)
+    while len(finished) < episodes:
+        probabilities = actor.act(observations, begins)
+        actions = probabilities.argmax(1) if greedy else _drawn(probabilities, [slot.roll() for slot in slots])
+        for slot, action in zip(slots, actions.tolist(), strict=True):
+            slot.actions.append(action)
+        observations, rewards, terminated, truncated, infos = envs.step(actions)
+        begins = terminated | truncated
+        rows = begins.nonzero().flatten().tolist()
+        if not rows:
+            continue
+        finished_before = len(finished)
+        seeds: list[int | None] = [None] * len(slots)
+        for row in rows:
+            slot = slots[row]
+            if slot.counts:
+                finished.append(_episode(slot, row, rewards, infos))
+            slot.begin(evaluation_seed(seed, begun), counts=begun < episodes)
+            begun += 1
+            seeds[row] = slot.seed
+        done(len(finished) - finished_before)
+        observations, _ = envs.reset(seed=seeds, options={"reset_mask": begins.cpu().numpy()})
+    return sorted(finished, key=lambda episode: episode.seed)
+
+
+def _drawn(probabilities: Tensor, numbers: list[float]) -> Tensor:
+    """(n,) int64: actions by (n, actions) probabilities and a uniform random number each."""
+    sums = probabilities.double().cumsum(1)
+    drawn = torch.tensor(numbers, dtype=torch.float64, device=sums.device) * sums[:, -1]
+    return (sums <= drawn.unsqueeze(1)).sum(1).clamp(max=probabilities.shape[1] - 1)
+
+
+def _episode(slot: _Slot, row: int, rewards: Tensor, infos: Mapping[str, Any]) -> Episode:
+    return Episode(
+        slot.seed,
+        bool(infos["success"][row]),
+        CAUSES[int(infos["cause"][row])],
+        float(rewards[row]),
+        int(infos["episode"]["l"][row]),
+        tuple(slot.actions),
+    )

@@ -1,11 +1,11 @@
 """A run folder: what a training leaves behind, and what resuming and evaluating it read.
 
-config.json        what was asked for
-progress.jsonl     a line an update: frames, seconds, success and return of recent episodes, losses
-tensorboard/       the same, for TensorBoard
-checkpoint.zip     the model of an unfinished training; replaced by
-model.zip          the model of a finished one
-report.json        what `agents.evaluate` found
+config.json                             what was asked for
+progress.jsonl                          a line an update: frames, seconds, success and return of episodes, losses
+tensorboard/                            the same, for TensorBoard
+<agent>-<level>-<seed>.safetensors      the agent, as of the last checkpoint
+training.safetensors                    everything else that going on takes; one for each process
+report.json                             what `agents.evaluate` found
 """
 
 from __future__ import annotations
@@ -15,13 +15,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-
-class Saveable(Protocol):
-    """A model that can write itself to a file."""
-
-    def save(self, path: Path) -> None: ...
+from agents.checkpoints import SUFFIX, checkpoint_name
 
 
 @dataclass(frozen=True)
@@ -45,6 +41,22 @@ class Run:
         """What an evaluation found."""
         return self.folder / "report.json"
 
+    def training_file(self, rank: int = 0) -> Path:
+        """What a process needs to go on."""
+        return self.folder / f"training{f'-{rank}' if rank else ''}{SUFFIX}"
+
+    def agent_file(self) -> Path:
+        """The agent.
+
+        Raises:
+            ValueError: none has been saved yet.
+        """
+        config = self.read_config()
+        file = self.folder / checkpoint_name(config["agent"], config["level"], config["split"], config["seed"])
+        if not file.exists():
+            raise ValueError(f"{str(self.folder)!r} holds no saved agent yet")
+        return file
+
     def read_config(self) -> dict[str, Any]:
         """What was asked for.
 
@@ -57,33 +69,10 @@ class Run:
             config = json.loads(self.config_file.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
             raise ValueError(f"{self.config_file} is not JSON: {error}") from None
-        missing = sorted({"agent", "level", "text", "sentence_order", "seed", "ppo"} - set(config))
+        missing = sorted({"agent", "level", "split", "text", "sentence_order", "seed", "preset", "ppo"} - set(config))
         if missing:
             raise ValueError(f"{self.config_file} is not that of a training: it lacks {', '.join(missing)}")
         return config
-
-    def model_file(self) -> Path:
-        """The latest model.
-
-        Raises:
-            ValueError: none has been saved yet.
-        """
-        saved = self.saved_models()
-        if not saved:
-            raise ValueError(f"{str(self.folder)!r} holds no saved model yet")
-        return max(saved, key=lambda path: path.stat().st_mtime_ns)
-
-    def saved_models(self) -> list[Path]:
-        """One file, none yet, or two if a crash came between saving the new one and removing the old one."""
-        return [path for path in (self._model_file(True), self._model_file(False)) if path.exists()]
-
-    def save_model(self, model: Saveable, finished: bool) -> None:
-        """Save a model in the place of the one before; a crash at any moment leaves one of the two whole."""
-        path, other = self._model_file(finished), self._model_file(not finished)
-        temporary = self.folder / ".saving.zip"
-        model.save(temporary)
-        temporary.replace(path)
-        other.unlink(missing_ok=True)
 
     def read_progress(self) -> list[dict[str, Any]]:
         """The lines of `progress.jsonl`; one that a crash cut off is passed over."""
@@ -93,14 +82,11 @@ class Run:
         return [json.loads(line) for line in lines if line.endswith("}")]
 
     def forget_progress_after(self, frames: int) -> None:
-        """Drop the lines that tell of frames after the saved model, which will be trained anew."""
+        """Drop the lines that tell of frames after the saved agent, which will be trained anew."""
         if not self.progress_file.exists():
             return
         kept = [json.dumps(line) + "\n" for line in self.read_progress() if line["frames"] <= frames]
         write_text(self.progress_file, "".join(kept))
-
-    def _model_file(self, finished: bool) -> Path:
-        return self.folder / ("model.zip" if finished else "checkpoint.zip")
 
 
 def write_text(path: Path, text: str) -> None:

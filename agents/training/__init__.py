@@ -1,0 +1,1 @@
+"""Training on the engine: recurrent PPO, checkpoints, several processes."""
