@@ -48,7 +48,11 @@ class FeaturesExtractor(BaseFeaturesExtractor):
     """
 
     def __init__(
-        self, observation_space: spaces.Dict, agent: str, preset: str = "small", options: Mapping[str, Any] | None = None
+        self,
+        observation_space: spaces.Dict,
+        agent: str,
+        preset: str = "small",
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         network, _ = build_network(agent, observation_space, preset, options or {})
         super().__init__(observation_space, network.num_features)

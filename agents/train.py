@@ -1,9 +1,9 @@
 """Train an agent: `python -m agents.train --agent grounded --level CrossTwo --frames 5e6 --seed 1`.
 
 Recurrent PPO on the engine, on the split `Train`, or on `Fixed`, to see what memorising does. The run folder (see
-`runs.py`) is complete after every checkpoint; Ctrl-C saves one, and `--resume RUN` goes on. On the CPU of one machine the
-same settings and seed give the same parameters, bit for bit, however often the training is interrupted, as long as it is
-not limited in time.
+`runs.py`) is complete after every checkpoint; Ctrl-C saves one, and `--resume RUN` goes on. On the CPU of one machine
+the same settings and seed give the same parameters, bit for bit, however often the training is interrupted, as long as
+it is not limited in time.
 
 Several processes, each with its share of the environments: `torchrun --nproc-per-node 2 -m agents.train ...`.
 """

@@ -1,4 +1,4 @@
-"""Train an agent with Stable-Baselines3: `python -m agents.train_sb3 --algorithm ppo --agent grounded --level CrossTwo`.
+"""Train an agent with Stable-Baselines3: `python -m agents.train_sb3 --algorithm ppo --agent film --level CrossTwo`.
 
 The agent's network is the features extractor; PPO has no memory, RecurrentPPO of sb3-contrib has an LSTM. The settings
 are those of `agents.train`, and mean the same. The run folder gets the model as Stable-Baselines3's .zip,
@@ -153,7 +153,9 @@ def train(config: SB3Config) -> Outcome:
         config.check()
         run, file = config.run, config.run.folder / config.file_name
         if config.resume is None and file.exists():
-            raise UsageError(f"out={str(run.folder)!r} holds a run already; go on with --resume, or choose another --out")
+            raise UsageError(
+                f"out={str(run.folder)!r} holds a run already; go on with --resume, or choose another --out"
+            )
         if config.resume is not None and not file.exists():
             raise UsageError(f"{str(run.folder)!r} holds no model yet")
     from agents.sb3 import Progress, SeededWorlds, load_model, new_model, save_model
@@ -197,9 +199,7 @@ def evaluate_model(config: SB3Config, outcome: Outcome) -> dict[str, Any]:
     mission, description = space["mission"].shape, space["description"].shape
     assert mission is not None
     assert description is not None
-    task = Task(
-        config.level, config.split, config.text, config.sentence_order, int(mission[0]), *map(int, description)
-    )
+    task = Task(config.level, config.split, config.text, config.sentence_order, int(mission[0]), *map(int, description))
     settings = training.as_json() | {"algorithm": config.algorithm, "frames": outcome.frames}
     subject = Subject(f"{config.agent} ({config.algorithm} of SB3)", SB3Actor(outcome.model), task, settings, True)
     splits = [split for split in SPLITS if split in get_level(config.level).splits]
