@@ -24,7 +24,7 @@ WORK = ROOT / "tests" / "distributed_work.py"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 TINY = ["--agent=image_only", "--evaluation-episodes=0", "--ppo.num-envs=4", "--ppo.rollout-steps=8"]
 TINY += ["--ppo.minibatches=2"]
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 WAIT_SECONDS = 120
 
 
