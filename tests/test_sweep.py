@@ -20,7 +20,7 @@ from agents.cli import INTERRUPTED, run_command
 from agents.sweep import SweepConfig, means, run_sweep
 from agents.sweeps.launchers import SubmititLauncher
 from agents.sweeps.plan import Cluster, Job, arguments, read_plan
-from agents.sweeps.work import Ended, result_of, work
+from agents.sweeps.work import Ended, frames_of, result_of, work
 from agents.train import Command
 from agents.training.config import TrainConfig
 
@@ -263,16 +263,23 @@ def test_means_are_over_seeds() -> None:
 # On a cluster
 
 
-def test_submitit_runs_a_job(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the process by /proc")
+def test_a_job_goes_on_after_it_was_preempted(tmp_path: Path) -> None:
+    """With submitit's local executor: its signal, as Slurm sends it before the time is up, and the queue again."""
     pytest.importorskip("submitit")
-    job = only_job(tmp_path, AXES + "[settings]\nframes = 32\n" + TINY)
+    job = only_job(tmp_path, AXES + "[settings]\nframes = 6400\n" + TINY)
     launcher = SubmititLauncher(Cluster("local", minutes=5), tmp_path / "submitit")
     handle = launcher.start(job)
+    wait_for(lambda: frames_of(job) > 0)
+    controller = launcher.jobs[0].job_id  # a process id, of the parent of the one that works
+    children = Path(f"/proc/{controller}/task/{controller}/children")
+    os.kill(int(children.read_text().split()[0]), signal.SIGUSR2)
     wait_for(handle.done)
     assert handle.result() == Ended("done")
     result = result_of(job)
     assert result is not None
-    assert result["frames"] == 32
+    assert result["frames"] == 6400
+    assert ["--resume" in command for command in commands_of(job)] == [False, True]
 
 
 def test_slurm_is_asked_for_what_the_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,13 +287,24 @@ def test_slurm_is_asked_for_what_the_file_says(tmp_path: Path, monkeypatch: pyte
     pytest.importorskip("submitit")
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name, program in (("srun", "true"), ("sbatch", f'cp "$1" {tmp_path}/submitted; echo Submitted batch job 12')):
+    for name, program in (
+        ("srun", "true"),
+        ("sbatch", f'cp "$1" {tmp_path}/submitted; echo Submitted batch job 12'),
+        ("sacct", "true"),
+        ("scancel", f'echo "$@" > {tmp_path}/cancelled'),
+    ):
         (programs / name).write_text(f"#!/bin/sh\n{program}\n")
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     text = AXES + '[cluster]\npartition = "fast"\ngpus = 1\ncpus = 3\nmemory_gb = 8\nminutes = 90\n'
     plan = read_plan(written(tmp_path, text), tmp_path / "runs", here=False)
-    SubmititLauncher(plan.cluster, tmp_path / "submitit").start(plan.jobs[0])
+    launcher = SubmititLauncher(plan.cluster, tmp_path / "submitit")
+    handle = launcher.start(plan.jobs[0])
     script = (tmp_path / "submitted").read_text()
     for option in ("partition=fast", "gpus-per-node=1", "cpus-per-task=3", "mem=8GB", "time=90", "job-name=babyaipp"):
         assert f"#SBATCH --{option}\n" in script
+
+    launcher.stop()
+    assert (tmp_path / "cancelled").read_text() == "12\n"
+    assert handle.done()
+    assert handle.result() == Ended("interrupted")

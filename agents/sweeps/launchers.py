@@ -105,17 +105,20 @@ class SubmititLauncher:
 
         self._executor = submitit.AutoExecutor(folder=folder, cluster=cluster.name)
         self._executor.update_parameters(**parameters(cluster))
-        self._jobs: list[Any] = []
+        self.jobs: list[Any] = []
+        """Of submitit, in the order of `start`."""
+        self._cancelled = threading.Event()
 
     def start(self, job: Job) -> Handle:
         """Put a run into the queue."""
         submitted = self._executor.submit(ClusterTask(job))
-        self._jobs.append(submitted)
-        return _Submitted(submitted)
+        self.jobs.append(submitted)
+        return _Submitted(submitted, self._cancelled)
 
     def stop(self) -> None:
-        """Cancel what is queued or running; trainings that are running save."""
-        for job in self._jobs:
+        """Cancel what is queued or running; trainings that are running save, which is not waited for."""
+        self._cancelled.set()
+        for job in self.jobs:
             if not job.done():
                 job.cancel()
 
@@ -127,15 +130,18 @@ class SubmititLauncher:
 
 
 class _Submitted:
-    def __init__(self, job: Any) -> None:
+    def __init__(self, job: Any, cancelled: threading.Event) -> None:
         self._job = job
+        self._cancelled = cancelled
 
     def done(self) -> bool:
         """Whether it has ended."""
-        return self._job.done()
+        return self._cancelled.is_set() or self._job.done()
 
     def result(self) -> Ended:
         """How it ended; failures of the cluster are failures of the run."""
+        if self._cancelled.is_set():
+            return Ended("interrupted")
         try:
             return self._job.result()
         except Exception as error:  # submitit raises many kinds, and those of the run
