@@ -1,33 +1,31 @@
 """Train an agent: `python -m agents.train --agent grounded --level CrossTwo --frames 5e6 --seed 1`.
 
 Recurrent PPO on the engine, on the split `Train`, or on `Fixed`, to see what memorising does. The run folder (see
-`runs.py`) is complete after every checkpoint; Ctrl-C saves one, and `--resume RUN` goes on. On the CPU of one machine the
-same settings and seed give the same parameters, bit for bit, however often the training is interrupted, as long as it is
-not limited in time.
+`runs.py`) is complete after every checkpoint; Ctrl-C saves one, and `--resume RUN` goes on. On the CPU of one machine
+the same settings and seed give the same parameters, bit for bit, however often the training is interrupted, as long as
+it is not limited in time.
 
 Several processes, each with its share of the environments: `torchrun --nproc-per-node 2 -m agents.train ...`.
 """
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from agents.cli import INTERRUPTED, UsageError, run_command, usage_errors
+from agents.cli import INTERRUPTED, UsageError, run_command, signals_set_a_flag, usage_errors
 from agents.runs import Run, write_json
 from agents.training.config import TrainConfig
 from agents.training.distributed import Ranks
 from agents.training.ppo import PPOConfig
 from agents.training.trainer import Trainer, learn, run_folder
 
-_ANEW = ("frames", "minutes", "checkpoint_frames", "evaluation_frames", "evaluation_episodes", "threads", "wandb")
+GIVEN_ANEW = ("frames", "minutes", "checkpoint_frames", "evaluation_frames", "evaluation_episodes", "threads", "wandb")
+"""Settings that may change when a run goes on."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def train(config: TrainConfig, resume: Path | None = None) -> Outcome:
                     )
             if ranks.first:
                 write_json(run.config_file, config.as_json())
-            with _signals_set_a_flag() as interrupted:
+            with signals_set_a_flag() as interrupted:
                 stopped = learn(trainer, run, ranks, interrupted)
         finally:
             trainer.close()
@@ -103,31 +101,11 @@ def resumed_config(asked: TrainConfig, folder: Path) -> TrainConfig:
         now = getattr(asked, name)
         if now == getattr(defaults, name):
             continue
-        if name in _ANEW:
+        if name in GIVEN_ANEW:
             changes[name] = now
         elif now != getattr(old, name):
             raise ValueError(f"{name}={now!r} cannot be given with --resume: the run goes on as it was started")
     return replace(old, **changes)
-
-
-@contextmanager
-def _signals_set_a_flag() -> Iterator[Callable[[], bool]]:
-    """While inside, the first SIGINT or SIGTERM only sets a flag; a second one acts as usual."""
-    received: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        received.append(number)
-        restore()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        restore()
 
 
 def run_training(command: Command) -> int:

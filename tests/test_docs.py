@@ -17,7 +17,14 @@ from babyaipp.reference.env import make
 from babyaipp.texts import TEXT_CONDITIONS
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", "docs/environments.md", "docs/engine.md", "docs/levels.md", "docs/performance.md"]
+DOCUMENTS = [
+    "README.md",
+    "docs/environments.md",
+    "docs/engine.md",
+    "docs/levels.md",
+    "docs/performance.md",
+    "docs/training.md",
+]
 PROGRAMS = [
     (document, number, program)
     for document in DOCUMENTS

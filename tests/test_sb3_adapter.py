@@ -202,4 +202,4 @@ def test_a_missing_library_is_told():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1
-    assert "ImportError: babyaipp.engine.sb3 needs Stable-Baselines3: pip install 'babyaipp[train]'" in done.stderr
+    assert "ImportError: babyaipp.engine.sb3 needs Stable-Baselines3: pip install 'babyaipp[sb3]'" in done.stderr

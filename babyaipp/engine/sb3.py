@@ -24,7 +24,7 @@ try:
     from stable_baselines3.common.monitor import Monitor
     from stable_baselines3.common.vec_env import VecEnv
 except ImportError as error:
-    raise ImportError("babyaipp.engine.sb3 needs Stable-Baselines3: pip install 'babyaipp[train]'") from error
+    raise ImportError("babyaipp.engine.sb3 needs Stable-Baselines3: pip install 'babyaipp[sb3]'") from error
 
 _ACTION_MASKS = "action_masks"
 
