@@ -115,11 +115,7 @@ def test_the_process_does_not_matter(case):
     assert in_another_process(case, 20, 30, PYTHONHASHSEED="7") == digest(*case, 20, 30, 20)
 
 
-@pytest.mark.parametrize(
-    "level",
-    # To make a world of MinefieldHard takes a quarter of an hour so.
-    [pytest.param(level, marks=pytest.mark.slow) if level == "MinefieldHard" else level for level in LEVELS],
-)
+@pytest.mark.parametrize("level", LEVELS)
 def test_without_compilation_it_is_the_same(level):
     """The same source as plain Python: what the compiler makes of it changes nothing."""
     single = LEVELS[level].num_rows * LEVELS[level].num_cols == 1
