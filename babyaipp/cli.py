@@ -227,7 +227,8 @@ class Demos:
                     on_episodes=progress.at,
                 )
             except KeyboardInterrupt:
-                progress.note(f"the same command goes on from what is in {demos.partial_file(self.out)}")
+                if demos.partial_file(self.out).exists():
+                    progress.note(f"the same command goes on from what is in {demos.partial_file(self.out)}")
                 raise
         causes = ", ".join(f"{cause} {count}" for cause, count in written.episodes.causes().items())
         print(f"{self.out}: {self.env_id}, {self.planner}, {len(written.episodes)} episodes: {causes}")

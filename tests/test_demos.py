@@ -165,11 +165,14 @@ def test_another_run_does_not_go_on_from_it(tmp_path, split, planner, seed, why)
     assert [file.name for file in tmp_path.iterdir()] == ["demos.npz"]
 
 
-def test_a_shorter_run_takes_what_it_needs(tmp_path):
+def test_a_shorter_run_does_not_take_what_a_longer_one_left(tmp_path):
     path = tmp_path / "demos.npz"
     interrupted(path, 8)
-    demos.record_demos(path, LEVEL, "All", "oracle", 6, seed=5)
-    assert_equal(demos.load_demos(path).episodes, played(episodes=6, seed=5))
+    left = demos.partial_file(path).read_bytes()
+    with pytest.raises(ValueError, match="8 episodes so far, more than 6; finish that one, or remove the file"):
+        demos.record_demos(path, LEVEL, "All", "oracle", 6, seed=5)
+    assert demos.partial_file(path).read_bytes() == left
+    assert not path.exists()
 
 
 def fields_of(tmp_path) -> dict[str, np.ndarray]:
@@ -290,7 +293,7 @@ def test_the_command_refuses_files_that_it_cannot_write(tmp_path, capsys):
     for out, why in (
         (tmp_path, "not a regular file"),
         (tmp_path / "none" / "demos.npz", "No such file"),
-        (there, "there already; to write over it: overwrite"),
+        (there, "there already; --overwrite, or overwrite=True, writes over it"),
     ):
         assert command(ENV_ID, "--episodes", 3, "--out", out) == 2
         err = capsys.readouterr().err

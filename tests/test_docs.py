@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -33,12 +34,14 @@ PROGRAMS = [
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_programs_run(document):
-    """One after the other in one namespace, as a reader would."""
+def test_programs_run(document, tmp_path):
+    """One after the other in one namespace, as a reader would; what they write goes to a folder of its own."""
     programs = "".join(program for name, _, program in PROGRAMS if name == document)
     pytest.importorskip("stable_baselines3")
     prologue = "import warnings; warnings.simplefilter('ignore')\nimport gymnasium, babyaipp, stable_baselines3\n"
-    subprocess.run([sys.executable, "-c", prologue + programs], cwd=ROOT, check=True, timeout=600)
+    search = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": search}
+    subprocess.run([sys.executable, "-c", prologue + programs], cwd=tmp_path, env=environment, check=True, timeout=600)
 
 
 def test_every_text_condition_is_listed():

@@ -126,8 +126,9 @@ def _lay_floors(w, p, scratch, lane):
         lay_gates(w, grid, p.room_size, w.rules, p.hazards)
     else:
         direction = int(w.agent_dir)
+        room_size = int(p.room_size)  # it takes part in shifts of more than 31 bits
         return lay_patches(
-            w, grid, x, y, direction, p.room_size, p.num_cols, p.allowed, w.rules, p.hazards, scratch, lane
+            w, grid, x, y, direction, room_size, p.num_cols, p.allowed, w.rules, p.hazards, scratch, lane
         )
     return True
 

@@ -116,7 +116,9 @@ def record_demos(
     if overwrite:
         partial.unlink(missing_ok=True)
     elif path.exists():
-        raise FileExistsError(errno.EEXIST, "the file is there already; to write over it: overwrite", str(path))
+        raise FileExistsError(
+            errno.EEXIST, "the file is there already; --overwrite, or overwrite=True, writes over it", str(path)
+        )
     parts = []
     if partial.exists():
         parts.append(_earlier(partial, level, split, planner, episodes, seed))
@@ -165,7 +167,12 @@ def _earlier(partial: Path, level: Level, split: Split, planner: str, episodes: 
                 f"{partial} is of an unfinished run with {name} {found[name]}, not {value}; finish that one, or "
                 "remove the file"
             )
-    return earlier.episodes.head(episodes)
+    if len(earlier.episodes) > episodes:
+        raise ValueError(
+            f"{partial} is of an unfinished run with {len(earlier.episodes)} episodes so far, more than {episodes}; "
+            "finish that one, or remove the file"
+        )
+    return earlier.episodes
 
 
 def save_demos(path: Path, demos: Demonstrations) -> None:

@@ -127,13 +127,15 @@ def _read(path: Path, run: Mapping[str, Any]) -> list[Entry]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        raise ValueError("there is a file that is not JSON") from None
+        raise ValueError("there is a file that is not JSON; choose another one, or --overwrite") from None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) and "headroom" in entry for entry in entries):
-        raise ValueError("there is a file that holds no results of headroom")
+        raise ValueError("there is a file that holds no results of headroom; choose another one, or --overwrite")
     for entry in entries:
         for name, value in run.items():
             if entry.get(name) != value:
-                raise ValueError(f"there is a file with {name} {entry.get(name)}, not {value}")
+                raise ValueError(
+                    f"there is a file with {name} {entry.get(name)}, not {value}; choose another one, or --overwrite"
+                )
     return entries
 
 

@@ -37,7 +37,7 @@ def make_planner(name: str, level: str | Level, split: str = "Train") -> Planner
     Args:
         name: "oracle" or "blind".
         level: name of a row of the level table, or a row.
-        split: "Train", "HeldOut", "All", or "Fixed" where the level has it.
+        split: "Train", "HeldOut", "All", or "Val" or "Fixed" where the level has it.
 
     Raises:
         ValueError: there is no such planner, level or split.
