@@ -1,0 +1,347 @@
+"""Training: what PPO computes, that it learns, that it can be interrupted anywhere, and that it sees what it may."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents.checkpoints import read_tensors
+from agents.cli import INTERRUPTED, run_command
+from agents.environments import Task
+from agents.policy import build_policy
+from agents.registry import agent_names
+from agents.runs import Run
+from agents.train import Command, resumed_config, run_training, train
+from agents.training.config import TrainConfig, parse_frames
+from agents.training.distributed import Ranks
+from agents.training.ppo import PPO, Collector, PPOConfig, Rollout, advantages_and_returns, autocast_of
+from agents.training.trainer import Trainer
+from babyaipp.engine.convert import rules_of
+from babyaipp.levels import LEVELS
+
+ROOT = Path(__file__).parent.parent
+TINY_PPO = PPOConfig(num_envs=4, rollout_steps=16, minibatches=2, epochs=2)
+TINY = ["--ppo.num-envs=4", "--ppo.rollout-steps=16", "--ppo.minibatches=2", "--evaluation-episodes=0"]
+
+
+def tiny_config(out: Path | None, **changes: Any) -> TrainConfig:
+    settings: dict[str, Any] = {"frames": 256, "ppo": TINY_PPO, "evaluation_episodes": 0} | changes
+    return TrainConfig(out=out, **settings)
+
+
+def same_files(run: Run, other: Run) -> bool:
+    (first, told), (second, told_too) = (read_tensors(each.training_file()) for each in (run, other))
+    assert first.keys() == second.keys()
+    return told["training"]["frames"] == told_too["training"]["frames"] and all(
+        torch.equal(value, second[name]) for name, value in first.items()
+    )
+
+
+def collector_of(task: Task, num_envs: int, steps: int, **arguments: Any) -> Collector:
+    """Worlds, and a policy that always turns left and expects a return of 10."""
+    envs = task.make_vec(num_envs, output="torch", copy=False, **arguments)
+    policy = build_policy("image_only", "small", {}, envs.single_observation_space, envs.single_action_space)  # type: ignore[arg-type]
+    with torch.no_grad():
+        policy.actor.weight.zero_()
+        policy.actor.bias.copy_(torch.tensor([50.0] + [0.0] * 6))
+        policy.critic.weight.zero_()
+        policy.critic.bias.fill_(10.0)
+    generator = torch.Generator().manual_seed(0)
+    return Collector(envs, policy, steps, 0.9, generator, autocast_of(torch.device("cpu"), bf16=False))
+
+
+# What is computed
+
+
+def test_advantages_are_generalised_ones() -> None:
+    """Against their definition: sums of later surprises, up to the end of the episode."""
+    generator = torch.Generator().manual_seed(0)
+    steps, num_envs, gamma, gae_lambda = 9, 3, 0.9, 0.8
+    values, rewards = (torch.rand(steps, num_envs, generator=generator) for _ in range(2))
+    ends = torch.rand(steps, num_envs, generator=generator) < 0.3
+    assert ends.any()
+    after = torch.rand(num_envs, generator=generator)
+    nothing = torch.zeros(steps, num_envs)
+    rollout = Rollout({}, nothing.bool(), nothing[0], nothing.long(), nothing, values, rewards, ends, after)
+    advantages, returns = advantages_and_returns(rollout, gamma, gae_lambda)
+    following = torch.cat([values[1:], after[None]])
+    for env in range(num_envs):
+        for t in range(steps):
+            expected, factor = 0.0, 1.0
+            for later in range(t, steps):
+                goes_on = not ends[later, env]
+                surprise = rewards[later, env] + gamma * goes_on * following[later, env] - values[later, env]
+                expected += factor * float(surprise)
+                factor *= gamma * gae_lambda
+                if not goes_on:
+                    break
+            assert float(advantages[t, env]) == pytest.approx(expected, abs=1e-5)
+    torch.testing.assert_close(returns, advantages + values)
+
+
+def test_a_timeout_is_not_an_end() -> None:
+    """The value of the last observation is added to the reward where the time limit cut an episode off."""
+    collector = collector_of(Task("GoToRedBall"), 8, 20, max_steps=10)
+    collector.envs.reset(seed=0)
+    rollout, sums = collector.collect()
+    bootstrapped = rollout.rewards[rollout.ends]
+    assert sums["timeout"] > 10
+    assert int((bootstrapped == 0.9 * 10).sum()) == sums["timeout"]
+    assert (rollout.rewards[~rollout.ends] == 0).all()
+    assert sums["episodes"] == rollout.ends.sum()
+    # The step after an end begins an episode.
+    assert torch.equal(rollout.begins[1:], rollout.ends[:-1])
+    assert rollout.begins[0].all()
+
+
+def test_a_drain_is_an_end() -> None:
+    envs = Task("CrossTwo", "All").make_vec(256, output="torch")
+    envs.reset(seed=0, options={"rules": {color: "drain" for color in ("blue", "green", "grey")} | {
+        color: "slippery" for color in ("purple", "red", "yellow")
+    }})  # fmt: skip
+    collector = collector_of(Task("CrossTwo", "All"), 256, 64)
+    collector.envs.reset(seed=0)
+    collector.envs.set_state(envs.state())
+    with torch.no_grad():
+        collector._policy.actor.bias.copy_(torch.tensor([1.0, 1, 2.5] + [-50] * 4))
+    rollout, sums = collector.collect()
+    cut_off = int((rollout.rewards[rollout.ends] == 0.9 * 10).sum())
+    assert cut_off == sums["timeout"]
+    assert sums["episodes"] - sums["timeout"] - sums["success"] > 5  # some drained
+    envs.close()
+
+
+def test_what_is_held_out_is_never_shown() -> None:
+    """All that a training sees: the sentences of its rollouts tell rules of `Train` only."""
+    config = tiny_config(None, level="CrossTwo", ppo=replace(TINY_PPO, num_envs=64, rollout_steps=64))
+    trainer = Trainer(config, Ranks())
+    seen = set()
+    for _ in range(3):
+        trainer.update(0.0)
+        rules = trainer.collector.envs.step(torch.full((64,), 6))[-1]["rules"]
+        seen |= {rule for row in rules.numpy() for rule in rules_of(row).items()}
+        shown = trainer.collector._kept["description"].unique(dim=0)
+        assert len(shown)
+    trainer.close()
+    assert seen <= LEVELS["CrossTwo"].drawable_rules("Train")
+    assert len(seen) == len(LEVELS["CrossTwo"].drawable_rules("Train"))
+
+
+def test_exchanging_colours_in_image_and_text_changes_nothing_for_grounded() -> None:
+    """So it needs no augmentation, and none is made: a pair of words that is held out is as good as any other."""
+    envs = Task("CrossTwo", "All").make_vec(32, output="torch")
+    observation, _ = envs.reset(seed=0)
+    policy = build_policy("grounded", "small", {}, envs.single_observation_space, envs.single_action_space)  # type: ignore[arg-type]
+    names = policy.network.color_of_word
+    word_of = {int(names[word]): word for word in names.ge(0).nonzero().flatten().tolist()}
+    order = torch.tensor([3, 5, 0, 1, 2, 4])
+    exchanged = {name: each.clone() for name, each in observation.items()}
+    exchanged["image"][..., 1] = order[observation["image"][..., 1].long()].to(torch.uint8)
+    for key in ("description", "mission"):
+        for color, word in word_of.items():
+            exchanged[key][observation[key] == word] = word_of[int(order[color])]
+    assert not torch.equal(exchanged["description"], observation["description"])
+    torch.testing.assert_close(policy.network(exchanged), policy.network(observation))
+
+
+def test_a_policy_learns_what_pays() -> None:
+    """PPO alone, without worlds: one action is rewarded."""
+    torch.manual_seed(0)
+    space = Task("GoToRedBall").make_vec(1)
+    policy = build_policy(
+        "image_only", "small", {"memory": 0}, space.single_observation_space, space.single_action_space
+    )  # type: ignore[arg-type]
+    observation = {name: torch.as_tensor(each) for name, each in space.reset(seed=0)[0].items()}
+    generator = torch.Generator().manual_seed(0)
+    config = PPOConfig(num_envs=32, rollout_steps=4, minibatches=2, epochs=3, gamma=0.0)
+    ppo = PPO(policy, config, generator, Ranks(), autocast_of(torch.device("cpu"), bf16=False))
+    batch = {name: each[None].expand(4, 32, *each.shape[1:]) for name, each in observation.items()}
+    begins, state = torch.zeros(4, 32, dtype=torch.bool), policy.initial_state(32)
+    for _ in range(15):
+        with torch.no_grad():
+            logits, values, _ = policy(batch, state, begins)
+        actions = torch.distributions.Categorical(logits=logits).sample()
+        log_probs = logits.log_softmax(2).gather(2, actions.unsqueeze(2)).squeeze(2)
+        rewards = (actions == 3).float()
+        ppo.update(Rollout(batch, begins, state, actions, log_probs, values, rewards, ~begins, values[0]), 0.0)
+    assert policy(batch, state, begins).logits.softmax(2)[..., 3].mean() > 0.9
+
+
+# Training
+
+
+@pytest.mark.parametrize("agent", agent_names())
+def test_an_interrupted_training_ends_as_one_that_was_not(agent: str, tmp_path: Path) -> None:
+    """Bit for bit: parameters, optimiser, worlds, memory and random streams."""
+    whole = train(tiny_config(tmp_path / "whole", agent=agent)).run
+    parts = Run(tmp_path / "parts")
+    stopped = tiny_config(parts.folder, agent=agent)
+    trainer = Trainer(stopped, Ranks())
+    for update in range(2):
+        trainer.update(update / 4)
+    parts.folder.mkdir()
+    trainer.save(parts)
+    trainer.close()
+    parts.config_file.write_text(json.dumps(stopped.as_json()))
+    outcome = train(resumed_config(TrainConfig(), parts.folder), resume=parts.folder)
+    assert outcome.frames == 256
+    assert same_files(whole, parts)
+    other = train(tiny_config(tmp_path / "other", agent=agent, seed=1)).run
+    assert not same_files(whole, other)
+
+
+def test_evaluations_and_checkpoints_do_not_change_a_training(tmp_path: Path) -> None:
+    one = train(tiny_config(tmp_path / "one", agent="image_only", level="CrossTwo")).run
+    other = train(
+        tiny_config(
+            tmp_path / "other",
+            agent="image_only",
+            level="CrossTwo",
+            checkpoint_frames=64,
+            evaluation_frames=64,
+            evaluation_episodes=2,
+        )
+    ).run
+    for name, value in read_tensors(one.training_file())[0].items():
+        assert torch.equal(read_tensors(other.training_file())[0][name], value), name
+    lines = other.read_progress()
+    assert {"Train/success", "Val/success"} <= lines[-1].keys()
+    assert not any("HeldOut" in name for line in lines for name in line)
+
+
+def test_a_run_leaves_what_is_promised(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    assert run_command(Command, run_training, ["--frames=250", f"--out={run.folder}", "--seed=3", *TINY]) == 0
+    assert run.agent_file().name == "grounded-GoToRedBall-3.safetensors"
+    progress = run.read_progress()
+    assert [line["frames"] for line in progress] == [64, 128, 192, 256]
+    assert {"seconds", "fps", "episodes", "policy_loss", "value_loss", "entropy", "kl", "explained"} <= set(
+        progress[-1]
+    )
+    assert list((run.folder / "tensorboard").iterdir())
+    assert not list(run.folder.glob(".*"))
+    with pytest.raises(ValueError, match="holds a run already"):
+        train(tiny_config(run.folder))
+    with pytest.raises(ValueError, match="are done"):
+        train(resumed_config(TrainConfig(), run.folder), resume=run.folder)
+    with pytest.raises(ValueError, match="seed=4 cannot be given with --resume"):
+        resumed_config(TrainConfig(seed=4), run.folder)
+
+
+def test_ctrl_c_leaves_a_checkpoint_to_resume(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    arguments = [sys.executable, "-m", "agents.train", "--frames=1e8", "--out", str(run.folder), *TINY]
+    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 240
+    while len(run.read_progress()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == INTERRUPTED, errors
+    assert f"python -m agents.train --resume {run.folder}" in printed
+    assert "Traceback" not in errors
+    saved = read_tensors(run.training_file())[1]["training"]["frames"]
+    assert saved == run.read_progress()[-1]["frames"]
+    config = resumed_config(TrainConfig(frames=saved + 64), run.folder)
+    assert train(config, resume=run.folder).frames == saved + 64
+    assert [line["frames"] for line in run.read_progress()] == list(range(64, saved + 65, 64))
+
+
+def test_a_run_that_was_killed_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    run = train(tiny_config(tmp_path / "run", frames=128)).run
+    with run.progress_file.open("a") as lines:  # what was logged after the checkpoint, the last line cut off
+        lines.write('{"frames": 192, "seconds": 1}\n{"frames": 25')
+    train(resumed_config(TrainConfig(frames=256), run.folder), resume=run.folder)
+    assert [line["frames"] for line in run.read_progress()] == [64, 128, 192, 256]
+
+
+def test_a_limit_of_time_ends_the_training_as_planned(tmp_path: Path) -> None:
+    outcome = train(tiny_config(tmp_path / "run", frames=10**8, minutes=0.03))
+    assert 0 < outcome.frames < 10**6
+    assert not outcome.interrupted
+    assert outcome.run.agent_file().exists()
+
+
+def test_agents_train_on_the_fixed_rules_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = train(tiny_config(None, agent="film", frames=64, level="GoToRedBallHard", split="Fixed")).run
+    assert run.folder == Path("runs/film-GoToRedBallHard-Fixed-0")
+    assert run.agent_file().name == "film-GoToRedBallHard-Fixed-0.safetensors"
+
+
+@pytest.mark.parametrize("flag", ["bf16", "compile"])
+def test_faster_arithmetic_computes_nearly_the_same(flag: str) -> None:
+    """The loss of a minibatch, and its gradients' direction."""
+    figures = []
+    for faster in (False, True):
+        config = tiny_config(None, agent="attention_fusion", ppo=replace(TINY_PPO, **{flag: faster}))
+        trainer = Trainer(config, Ranks())
+        plain = Trainer(replace(config, ppo=TINY_PPO), Ranks())
+        rollout, _ = plain.collector.collect()
+        advantages, returns = advantages_and_returns(rollout, 0.99, 0.95)
+        loss, _ = trainer.ppo.loss(rollout, advantages, returns)
+        loss.backward()
+        gradient = torch.cat([each.grad.flatten() for each in trainer.policy.parameters() if each.grad is not None])
+        figures.append((float(loss), gradient))
+        trainer.close()
+        plain.close()
+    (loss, gradient), (other_loss, other_gradient) = figures
+    assert other_loss == pytest.approx(loss, abs=0.02)
+    assert torch.nn.functional.cosine_similarity(gradient, other_gradient, dim=0) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--agent=attention_fusio"], "unknown agent 'attention_fusio'; did you mean 'attention_fusion'?"),
+        (["--level=GoToRedBal"], "unknown level 'GoToRedBal'; did you mean 'GoToRedBall'?"),
+        (["--split=HeldOut"], "split='HeldOut' is for evaluation; to train on: Train, Fixed"),
+        (["--split=Fixed"], "unknown split 'Fixed' of level GoToRedBall; allowed: Train, HeldOut, All"),
+        (["--text=flase"], "unknown text condition text='flase'; allowed: true,"),
+        (["--preset=big"], "unknown preset 'big' of agent grounded; allowed: paper, small"),
+        (["--agent-options", "chanels", "8"], "unknown option 'chanels' of agent grounded; did you mean"),
+        (["--agent-options", "channels", "0"], "option channels=0 of agent grounded must be at least 1"),
+        (["--minutes=0"], "minutes=0 must be more than 0"),
+        (["--minutes=nan"], "minutes=nan must be more than 0"),
+        (["--device=cuda"], "device='cuda': torch finds no GPU"),
+        (["--ppo.minibatches=3"], "ppo.minibatches=3 must divide ppo.num_envs=256"),
+        (["--ppo.learning-rate=nan"], "ppo.learning_rate=nan must be more than 0"),
+        (["--ppo.gamma=2"], "ppo.gamma=2.0 must be between 0 and 1"),
+        (["--ppo.cuda-graphs"], "ppo.cuda_graphs=True needs ppo.compile=True"),
+        (["--out=/dev/null/run"], "/dev/null/run"),
+        (["--resume=nowhere"], "'nowhere' is not a run folder"),
+    ],
+)
+def test_a_typo_is_told_without_a_traceback(arguments: list[str], message: str, capsys: Any) -> None:
+    if arguments == ["--device=cuda"] and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert run_command(Command, run_training, arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "frames"), [("3e5", 300_000), ("300_000", 300_000), ("12", 12)])
+def test_frames_are_read(text: str, frames: int) -> None:
+    assert parse_frames(text) == frames
+
+
+@pytest.mark.parametrize("text", ["abc", "1.5", "0", "-3", "inf", "nan"])
+def test_what_is_no_number_of_frames_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"whole number|convert"):
+        parse_frames(text)
+
+
+def test_worlds_of_a_training_are_all_different() -> None:
+    trainer = Trainer(tiny_config(None), Ranks())
+    starts = trainer.collector.envs.state()["rng"]
+    trainer.close()
+    assert len(np.unique(starts, axis=0)) == 4
