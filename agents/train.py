@@ -10,17 +10,14 @@ Several processes, each with its share of the environments: `torchrun --nproc-pe
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from agents.cli import INTERRUPTED, UsageError, run_command, usage_errors
+from agents.cli import INTERRUPTED, UsageError, run_command, signals_set_a_flag, usage_errors
 from agents.runs import Run, write_json
 from agents.training.config import TrainConfig
 from agents.training.distributed import Ranks
@@ -79,7 +76,7 @@ def train(config: TrainConfig, resume: Path | None = None) -> Outcome:
                     )
             if ranks.first:
                 write_json(run.config_file, config.as_json())
-            with _signals_set_a_flag() as interrupted:
+            with signals_set_a_flag() as interrupted:
                 stopped = learn(trainer, run, ranks, interrupted)
         finally:
             trainer.close()
@@ -93,6 +90,8 @@ def resumed_config(asked: TrainConfig, folder: Path) -> TrainConfig:
         ValueError: nothing to resume, or a setting that cannot be given anew.
     """
     stored = Run(folder).read_config()
+    if "ppo" not in stored:
+        raise ValueError(f"{str(folder)!r} is not a run of agents.train, and cannot be resumed")
     stored["ppo"] = PPOConfig(**stored["ppo"])
     old = TrainConfig(**stored)
     if not Run(folder).training_file().exists():
@@ -108,26 +107,6 @@ def resumed_config(asked: TrainConfig, folder: Path) -> TrainConfig:
         elif now != getattr(old, name):
             raise ValueError(f"{name}={now!r} cannot be given with --resume: the run goes on as it was started")
     return replace(old, **changes)
-
-
-@contextmanager
-def _signals_set_a_flag() -> Iterator[Callable[[], bool]]:
-    """While inside, the first SIGINT or SIGTERM only sets a flag; a second one acts as usual."""
-    received: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        received.append(number)
-        restore()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        restore()
 
 
 def run_training(command: Command) -> int:
