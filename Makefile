@@ -13,7 +13,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 install: $(INSTALLED)
 
-# Train attention fusion on GoToRedBall for a few minutes, evaluate it, show an episode.
+# Train agents for a few minutes, compare one that reads with one that does not, film an episode.
 demo: $(INSTALLED)
 	$(BIN)/python -m agents.demo
 

@@ -1,45 +1,104 @@
-"""The demonstration, `make demo`: train attention fusion on GoToRedBall, evaluate it, and film an episode.
+"""The demonstration, `make demo`: does an agent read? Trains three, compares them on rules new to them, and films one.
 
-Leaves in `demo/`: the run folder of the training (`run/`), `report.json` and `episode.gif`. Each call starts anew.
+On CrossTwo two gaps lead to the goal, one of them deadly, and only the text tells which: an agent that does not read
+comes to one half. `grounded` is trained on it and, for comparison, `image_only`; and `grounded` on GoToRedBall, where
+careful walking goes far, too. Two are trained at a time.
+
+Leaves in `demo/`: a run folder of each training and its `.log`, `report.json`, `episode.gif`, and `attention.png`. Each
+call starts anew. `--from checkpoints` takes agents that are trained already.
 """
 
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
 import sys
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import numpy as np
-from PIL import Image
+import tyro
 
-from agents.cli import INTERRUPTED, run_command, usage_errors
-from agents.evaluate import RANDOM, Subject, evaluate, load_subject, table
-from agents.rollouts import choose, play
+from agents.checkpoints import checkpoint_name
+from agents.cli import INTERRUPTED, UsageError, run_command, usage_errors
+from agents.environments import Task
+from agents.evaluate import Subject, evaluate, load_subject
+from agents.rollouts import RandomActor, play
 from agents.runs import Run, write_json
-from agents.train import Frames, TrainConfig, train
+from agents.show import film, save_film, save_picture
+from agents.training.config import TrainConfig
 
-SPLITS = ("Train", "HeldOut", "All")
-_FRAME_MS = 250
-_LAST_FRAME_MS = 2000
-_FILM_STEPS = range(8, 40)
-"""Lengths of an episode worth watching."""
+SPLITS = ("Train", "HeldOut")
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+_CHECKPOINT_SEED = 0
+_POLL_SECONDS = 0.5
 _FILM_TRIES = 64
+_FILM_STEPS = 8
+"""Episodes shorter than that are not worth watching."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A training of the demonstration."""
+
+    agent: str
+    level: str
+    share: float
+    """Of the training time."""
+
+    @property
+    def name(self) -> str:
+        """For people, and of its run folder."""
+        return f"{self.agent}-{self.level}"
+
+
+LANES = (
+    (Part("grounded", "CrossTwo", 1.0),),
+    (Part("image_only", "CrossTwo", 0.4), Part("grounded", "GoToRedBall", 0.6)),
+)
+"""Trained side by side; within a lane one after the other."""
+PARTS = tuple(part for lane in LANES for part in lane)
 
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """Train attention fusion on GoToRedBall in a few minutes, compare it with a random agent, film an episode."""
+    """Train agents for a few minutes, compare them on rules that they have not seen, film an episode."""
 
-    frames: Frames = 400_000
-    minutes: float = 4.5
-    """Training stops after that time even if frames are left."""
+    minutes: float = 4.0
+    """Training time, on two cores."""
+    source: Annotated[Literal["training", "checkpoints"], tyro.conf.arg(name="from")] = "training"
+    """Where the agents come from: they are trained now, or the ones in `agents/checkpoints` are taken."""
     episodes: int = 500
     """Evaluation episodes a split."""
     seed: int = 0
+    """Of the trainings."""
     out: Path = Path("demo")
     """Folder to write to; a former demonstration in it is replaced."""
+
+    def training(self, part: Part) -> TrainConfig:
+        """Settings of a part's training."""
+        return TrainConfig(
+            agent=part.agent,
+            level=part.level,
+            minutes=self.minutes * part.share,
+            seed=self.seed,
+            out=self.out / part.name,
+        )
+
+    def check(self) -> None:
+        """Raise ValueError, naming argument, value and what is allowed, if a setting makes no sense."""
+        if self.episodes < 1:
+            raise ValueError(f"episodes={self.episodes} must be at least 1")
+        if self.source == "training":
+            for part in PARTS:
+                self.training(part).check()
+            return
+        missing = [part for part in PARTS if not _checkpoint(part).is_file()]
+        if missing:
+            raise ValueError(f"from='checkpoints': there is no {_checkpoint(missing[0])}; allowed: training")
 
 
 def run_demo(config: DemoConfig) -> int:
@@ -48,59 +107,141 @@ def run_demo(config: DemoConfig) -> int:
     Raises:
         UsageError: a setting makes no sense.
     """
-    training = TrainConfig(frames=config.frames, minutes=config.minutes, seed=config.seed, out=config.out / "run")
     with usage_errors():
-        training.check()
-    run = Run(config.out / "run")
-    if run.config_file.exists():
-        print(f"{config.out}/ holds a former demonstration; it is replaced")
-        shutil.rmtree(run.folder)
-    print(f"1. Training {training.agent} on {training.level}, split Train, for {config.frames:,} frames.")
-    outcome = train(training)
-    if outcome.interrupted:
-        print("interrupted; the demonstration starts anew next time")
-        return INTERRUPTED
-    print(f"   {outcome.frames:,} frames in {outcome.seconds:.0f} s")
+        config.check()
+    started = time.perf_counter()
+    if config.source == "training":
+        _remove_former(config)
+        print(f"1. Training {', '.join(part.name for part in PARTS)}: {config.minutes:g} minutes.")
+        try:
+            _train(config)
+        except KeyboardInterrupt:
+            print("\ninterrupted; the demonstration starts anew next time")
+            return INTERRUPTED
+        files = {part: Run(config.out / part.name).agent_file() for part in PARTS}
+    else:
+        print(f"1. Taking {', '.join(part.name for part in PARTS)} from {CHECKPOINTS}.")
+        files = {part: _checkpoint(part) for part in PARTS}
+    subjects = {part: load_subject(str(file)) for part, file in files.items()}
 
-    print(f"2. Evaluating it and a random agent, {config.episodes} episodes a split.")
-    trained, random = load_subject(str(outcome.run.folder)), load_subject(RANDOM)
-    reports = [evaluate(subject, config.episodes, SPLITS, greedy=False) for subject in (trained, random)]
-    reports.append(evaluate(trained, config.episodes, SPLITS, greedy=True))
-    print(f"\n{table(reports)}\n")
-    write_json(config.out / "report.json", {"train_seconds": round(outcome.seconds, 1), "reports": reports})
+    print(f"2. Playing {config.episodes} episodes each, with rules of the training (Train) and with others (HeldOut).")
+    reports = {part: evaluate(subject, config.episodes, SPLITS) for part, subject in subjects.items()}
+    print(f"\n{comparison(list(reports.values()))}\n")
 
-    print("3. Filming an episode.")
-    film = config.out / "episode.gif"
-    save_gif(film_episode(trained), film)
-    print(f"   {film} shows one; {config.out / 'report.json'} holds the numbers above")
+    print("3. Filming an episode with rules that the agent has not seen.")
+    reader = subjects[PARTS[0]]
+    episode = film(reader, "HeldOut", _worth_watching(reader))
+    save_film(episode.frames(), config.out / "episode.gif")
+    moment = episode.most_read()
+    assert moment is not None  # `grounded` attends
+    save_picture(episode.picture(moment), config.out / "attention.png")
+    seconds = round(time.perf_counter() - started, 1)
+    write_json(config.out / "report.json", {"seconds": seconds, "reports": list(reports.values())})
+    print(f"   {config.out}/episode.gif shows it, attention.png what each cell attends to, report.json has all numbers")
+    print(f"   ({seconds:.0f} s)")
     return 0
 
 
-def film_episode(subject: Subject) -> list[np.ndarray]:
-    """Frames (height, width, 3) uint8 of an evaluation episode: a success of a fair length, if there is one soon."""
-    task = replace(subject.task, split="All")
-    episodes = play(task, subject.policy, _FILM_TRIES, greedy=False)
-    chosen = next((each for each in episodes if each.success and each.steps in _FILM_STEPS), episodes[0])
-    env = task.make(render_mode="rgb_array")
-    generator = np.random.default_rng(chosen.seed)
-    observation, _ = env.reset(seed=chosen.seed)
-    frames: list[Any] = [env.render()]
-    ended = False
-    while not ended:
-        batch = {key: np.asarray(value)[None] for key, value in observation.items()}
-        observation, _, terminated, truncated, _ = env.step(choose(subject.policy(batch)[0], generator))
-        frames.append(env.render())
-        ended = terminated or truncated
-    env.close()
-    return frames
+def comparison(reports: Sequence[Mapping[str, Any]]) -> str:
+    """Success on what was trained and on what was not, a row an agent and level; 95% intervals in brackets."""
+    rows = [("level", "agent", *(f"success on {split}" for split in SPLITS))]
+    for report in sorted(reports, key=lambda each: each["level"]):
+        cells = []
+        for split in SPLITS:
+            entry = report["splits"][split]
+            low, high = entry["interval"]
+            cells.append(f"{entry['success']:.3f} [{low:.3f}, {high:.3f}]")
+        rows.append((report["level"], report["agent"], *cells))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("   " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def save_gif(frames: list[np.ndarray], file: Path) -> None:
-    """Write frames as a GIF that rests on the last one."""
-    images = [Image.fromarray(frame) for frame in frames]
-    durations = [_FRAME_MS] * (len(images) - 1) + [_LAST_FRAME_MS]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    images[0].save(file, save_all=True, append_images=images[1:], duration=durations, loop=0)
+def _checkpoint(part: Part) -> Path:
+    return CHECKPOINTS / checkpoint_name(part.agent, part.level, "Train", _CHECKPOINT_SEED)
+
+
+def _remove_former(config: DemoConfig) -> None:
+    former = [folder for part in PARTS if Run(folder := config.out / part.name).config_file.exists()]
+    if former:
+        print(f"{config.out}/ holds a former demonstration; it is replaced")
+    for folder in former:
+        shutil.rmtree(folder)
+
+
+def _train(config: DemoConfig) -> None:
+    """Train all parts, each in a process of its own, a process a lane.
+
+    Raises:
+        UsageError: a training failed.
+    """
+    # Compiles the engine, if need be, before two processes would do so at once.
+    play(Task(PARTS[0].level), RandomActor(), 1, greedy=False)
+    config.out.mkdir(parents=True, exist_ok=True)
+    waiting = [list(lane) for lane in LANES]
+    running: dict[int, tuple[Part, subprocess.Popen[bytes]]] = {}
+    try:
+        while running or any(waiting):
+            for lane, parts in enumerate(waiting):
+                if lane in running:
+                    part, process = running[lane]
+                    if process.poll() is None:
+                        continue
+                    del running[lane]
+                    if process.returncode == INTERRUPTED:
+                        raise KeyboardInterrupt
+                    if process.returncode:
+                        raise UsageError(f"the training of {part.name} failed; see {_log(config, part)}")
+                    _clear_line()
+                    print(f"   {_progress(config, part)}")
+                if parts:
+                    part = parts.pop(0)
+                    running[lane] = (part, _start(config, part))
+            if sys.stdout.isatty():
+                _clear_line()
+                print("   " + "; ".join(_progress(config, part) for part, _ in running.values()), end="\r", flush=True)
+            time.sleep(_POLL_SECONDS)
+    finally:
+        for _, process in running.values():
+            process.send_signal(signal.SIGTERM)
+        for _, process in running.values():
+            process.wait()
+
+
+def _clear_line() -> None:
+    if sys.stdout.isatty():
+        print("\x1b[2K", end="")
+
+
+def _start(config: DemoConfig, part: Part) -> subprocess.Popen[bytes]:
+    training = config.training(part)
+    arguments = [
+        *(f"--agent={training.agent}", f"--level={training.level}", f"--seed={training.seed}", f"--out={training.out}"),
+        *(f"--minutes={training.minutes}", "--frames=1e12", "--evaluation-episodes=0"),
+    ]
+    with _log(config, part).open("wb") as log:
+        return subprocess.Popen([sys.executable, "-m", "agents.train", *arguments], stdout=log, stderr=log)
+
+
+def _log(config: DemoConfig, part: Part) -> Path:
+    return config.out / f"{part.name}.log"
+
+
+def _progress(config: DemoConfig, part: Part) -> str:
+    """How far a training is."""
+    lines = Run(config.out / part.name).read_progress()
+    if not lines:
+        return f"{part.name}: starting"
+    last = lines[-1]
+    left = max(60 * config.minutes * part.share - last["seconds"], 0)
+    success = f", success {last['success']:.2f}" if "success" in last else ""
+    return f"{part.name}: {last['frames']:,} frames, {last['fps']:,.0f}/s{success}, {left:.0f} s left"
+
+
+def _worth_watching(subject: Subject) -> int:
+    """The environment seed of a success that is not too short; of the first episode, if there is none soon."""
+    task = Task(**vars(subject.task) | {"split": "HeldOut"})
+    episodes = play(task, subject.actor, _FILM_TRIES)
+    return next((each for each in episodes if each.success and each.steps >= _FILM_STEPS), episodes[0]).seed
 
 
 if __name__ == "__main__":

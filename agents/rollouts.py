@@ -48,16 +48,16 @@ class PolicyActor:
     """
 
     def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+        self.policy = policy
 
     def reset(self, num_envs: int) -> None:
         """Forget everything."""
-        self._state = self._policy.initial_state(num_envs)
+        self._state = self.policy.initial_state(num_envs)
 
     @torch.no_grad()
     def act(self, observations: Mapping[str, Tensor], begins: Tensor) -> Tensor:
         """(n, actions) float32."""
-        logits, _, self._state = self._policy.step(observations, self._state, begins)
+        logits, _, self._state = self.policy.step(observations, self._state, begins)
         return logits.softmax(1)
 
 
@@ -131,7 +131,7 @@ def _play(envs: Any, actor: Actor, episodes: int, seed: int, greedy: bool, done:
     begins = torch.ones(len(slots), dtype=torch.bool, device=envs.device)
     while len(finished) < episodes:
         probabilities = actor.act(observations, begins)
-        actions = probabilities.argmax(1) if greedy else _drawn(probabilities, [slot.roll() for slot in slots])
+        actions = probabilities.argmax(1) if greedy else drawn_actions(probabilities, [slot.roll() for slot in slots])
         for slot, action in zip(slots, actions.tolist(), strict=True):
             slot.actions.append(action)
         observations, rewards, terminated, truncated, infos = envs.step(actions)
@@ -153,7 +153,7 @@ def _play(envs: Any, actor: Actor, episodes: int, seed: int, greedy: bool, done:
     return sorted(finished, key=lambda episode: episode.seed)
 
 
-def _drawn(probabilities: Tensor, numbers: list[float]) -> Tensor:
+def drawn_actions(probabilities: Tensor, numbers: list[float]) -> Tensor:
     """(n,) int64: actions by (n, actions) probabilities and a uniform random number each."""
     sums = probabilities.double().cumsum(1)
     drawn = torch.tensor(numbers, dtype=torch.float64, device=sums.device) * sums[:, -1]

@@ -69,7 +69,7 @@ class Run:
             config = json.loads(self.config_file.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
             raise ValueError(f"{self.config_file} is not JSON: {error}") from None
-        missing = sorted({"agent", "level", "split", "text", "sentence_order", "seed", "preset", "ppo"} - set(config))
+        missing = sorted({"agent", "level", "split", "text", "sentence_order", "seed", "preset"} - set(config))
         if missing:
             raise ValueError(f"{self.config_file} is not that of a training: it lacks {', '.join(missing)}")
         return config

@@ -91,6 +91,8 @@ def resumed_config(asked: TrainConfig, folder: Path) -> TrainConfig:
         ValueError: nothing to resume, or a setting that cannot be given anew.
     """
     stored = Run(folder).read_config()
+    if "ppo" not in stored:
+        raise ValueError(f"{str(folder)!r} is not a run of agents.train, and cannot be resumed")
     stored["ppo"] = PPOConfig(**stored["ppo"])
     old = TrainConfig(**stored)
     if not Run(folder).training_file().exists():

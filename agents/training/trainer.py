@@ -17,7 +17,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from agents.checkpoints import checkpoint_name, generator_of, read_tensors, save_agent, spaces_of, write_tensors
 from agents.environments import Task, training_seeds
-from agents.policy import build_policy
+from agents.policy import Policy, build_policy
 from agents.rollouts import PolicyActor, play
 from agents.runs import Run
 from agents.training.config import TrainConfig
@@ -47,7 +47,7 @@ class Trainer:
             num_envs, device=self.device, output="torch", copy=False, num_threads=config.threads
         )
         space, actions = spaces_of(config.task)
-        self.task = _sized(config.task, space)
+        self.task = sized_task(config.task, space)
         self.policy = build_policy(config.agent, config.preset, config.agent_options, space, actions).to(self.device)
         if config.ppo.compile:
             self.policy.network.compile(mode="reduce-overhead" if config.ppo.cuda_graphs else None)
@@ -107,12 +107,7 @@ class Trainer:
 
     def evaluate(self, episodes: int) -> dict[str, float]:
         """Success with the likeliest actions on the splits that may be looked at: `{"Train/success": ...}`."""
-        told = {}
-        for split in [split for split in get_level(self.config.level).splits if split in _WATCHED]:
-            task = replace(self.task, split=split)
-            played = play(task, PolicyActor(self.policy), episodes, device=self.device)
-            told[f"{split}/success"] = round(sum(each.success for each in played) / len(played), 5)
-        return told
+        return watched_success(self.policy, self.task, episodes, self.device)
 
     def save(self, run: Run) -> None:
         """Write the agent, and everything that it takes to go on exactly as if nothing had been written."""
@@ -247,7 +242,16 @@ def _device(name: str, ranks: Ranks) -> torch.device:
     return torch.device(name)
 
 
-def _sized(task: Task, space: Any) -> Task:
+def watched_success(policy: Policy, task: Task, episodes: int, device: Any) -> dict[str, float]:
+    """Success with the likeliest actions on the splits that may be looked at: `{"Train/success": ...}`."""
+    told = {}
+    for split in [split for split in get_level(task.level).splits if split in _WATCHED]:
+        played = play(replace(task, split=split), PolicyActor(policy), episodes, device=device)
+        told[f"{split}/success"] = round(sum(each.success for each in played) / len(played), 5)
+    return told
+
+
+def sized_task(task: Task, space: Any) -> Task:
     """The task with the sizes of the texts that its observations have."""
     (mission_words,) = space["mission"].shape
     sentences, sentence_words = space["description"].shape
