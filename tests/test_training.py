@@ -105,20 +105,19 @@ def test_a_timeout_is_not_an_end() -> None:
 
 
 def test_a_drain_is_an_end() -> None:
-    envs = Task("CrossTwo", "All").make_vec(256, output="torch")
-    envs.reset(seed=0, options={"rules": {color: "drain" for color in ("blue", "green", "grey")} | {
-        color: "slippery" for color in ("purple", "red", "yellow")
-    }})  # fmt: skip
-    collector = collector_of(Task("CrossTwo", "All"), 256, 64)
+    task = Task("CrossTwo", "All")
+    drains = dict.fromkeys(("blue", "green", "grey"), "drain") | dict.fromkeys(("purple", "red", "yellow"), "slippery")
+    envs = task.make_vec(256, output="torch")
+    envs.reset(seed=0, options={"rules": drains})
+    collector = collector_of(task, 256, 64)
     collector.envs.reset(seed=0)
     collector.envs.set_state(envs.state())
-    with torch.no_grad():
+    envs.close()
+    with torch.no_grad():  # it walks about
         collector._policy.actor.bias.copy_(torch.tensor([1.0, 1, 2.5] + [-50] * 4))
     rollout, sums = collector.collect()
-    cut_off = int((rollout.rewards[rollout.ends] == 0.9 * 10).sum())
-    assert cut_off == sums["timeout"]
+    assert int((rollout.rewards[rollout.ends] == 0.9 * 10).sum()) == sums["timeout"]
     assert sums["episodes"] - sums["timeout"] - sums["success"] > 5  # some drained
-    envs.close()
 
 
 def test_what_is_held_out_is_never_shown() -> None:
@@ -292,7 +291,7 @@ def test_faster_arithmetic_computes_nearly_the_same(flag: str) -> None:
         loss, _ = trainer.ppo.loss(rollout, advantages, returns)
         loss.backward()
         gradient = torch.cat([each.grad.flatten() for each in trainer.policy.parameters() if each.grad is not None])
-        figures.append((float(loss), gradient))
+        figures.append((float(loss.detach()), gradient))
         trainer.close()
         plain.close()
     (loss, gradient), (other_loss, other_gradient) = figures
