@@ -79,6 +79,8 @@ class Policy(nn.Module):
         self.critic = nn.Linear(inputs, 1)
         nn.init.orthogonal_(self.actor.weight, _POLICY_GAIN)
         nn.init.zeros_(self.actor.bias)
+        # It expects nothing before it has seen a reward: else its errors drive the policy where rewards are rare.
+        nn.init.zeros_(self.critic.weight)
         nn.init.zeros_(self.critic.bias)
 
     @property
