@@ -13,7 +13,11 @@ from babyaipp.texts import PADDING
 
 
 class ImageEncoder(nn.Module):
-    """Embeds type, colour and state of each cell, adds the three up, then two convolutions that keep the size."""
+    """Embeds type, colour and state of each cell, adds the three up, then two convolutions that keep the size.
+
+    Sums of embeddings are products with ones and zeros. So the first convolution takes those, by a kernel into which
+    the embeddings are multiplied: fewer channels than an embedding has, and none of them wants a gradient.
+    """
 
     offsets: Tensor
 
@@ -23,18 +27,19 @@ class ImageEncoder(nn.Module):
         assert isinstance(image, spaces.Box)
         kinds = torch.as_tensor(image.high).amax((0, 1)).long() + 1  # (3,), values of type, colour, state
         self.register_buffer("offsets", kinds.cumsum(0) - kinds, persistent=False)
-        self.embedding = nn.EmbeddingBag(int(kinds.sum()), channels, mode="sum")
+        self.embedding = nn.Embedding(int(kinds.sum()), channels)
         nn.init.normal_(self.embedding.weight, std=len(kinds) ** -0.5)  # the sum then has unit variance
-        self.convolutions = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(),
-        )  # fmt: skip
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
-        batch, width, height, parts = image.shape  # (B, X, Y, 3)
-        cells = self.embedding((image + self.offsets).view(-1, parts))  # (B * X * Y, C)
-        cells = cells.view(batch, width, height, -1).permute(0, 3, 1, 2)  # (B, C, X, Y), channels last in memory
-        return self.convolutions(cells)  # (B, C, X, Y)
+        """Cells (B, C, X, Y) of images (B, X, Y, 3)."""
+        values = self.embedding.weight  # (K, C), of type, colour and state
+        cells = torch.zeros(*image.shape[:3], len(values), device=image.device)  # (B, X, Y, K)
+        cells = cells.scatter_(3, image.long() + self.offsets, 1.0).permute(0, 3, 1, 2)  # channels last in memory
+        kernel = torch.einsum("kc,ocij->okij", values, self.first.weight)
+        cells = torch.relu(functional.conv2d(cells, kernel, self.first.bias, padding=1))
+        return torch.relu(self.second(cells))
 
 
 class TextEncoder(nn.Module):

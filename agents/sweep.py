@@ -1,4 +1,4 @@
-"""Run a sweep: `python -m agents.sweep sweeps/reading.toml --processes 2`: level x agent x seed.
+"""Run a sweep: `python -m agents.sweep sweeps/baselines.toml --processes 2`: level x agent x seed.
 
 Each run is a training of its own (`agents.train`), in a folder of its own, then an evaluation (`agents.evaluate`).
 `sweeps/plan.py` says what a file can hold. A call does what is left: finished runs are passed over, others go on where
