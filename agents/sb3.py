@@ -132,6 +132,7 @@ def new_model(algorithm: str, config: TrainConfig, env: WorldsVecEnv, tensorboar
         device=config.device,
     )  # type: ignore[call-arg]
     nn.init.orthogonal_(model.policy.action_net.weight, _POLICY_GAIN)
+    nn.init.zeros_(model.policy.value_net.weight)
     for head in (model.policy.action_net, model.policy.value_net):
         nn.init.zeros_(head.bias)
     return model
