@@ -264,7 +264,8 @@ def _evaluate_all(folders: Sequence[Path], config: BaselinesConfig) -> None:
 
 
 def _begin_process() -> None:
-    sys.stderr = Path(os.devnull).open("w")  # there is one bar for all; errors reach the first process
+    # There is one bar for all; errors reach the first process.
+    sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
 
