@@ -1,14 +1,18 @@
-"""An agent that reads by content: a cell gets the meaning of the sentence that names its colour.
+"""An agent that reads by content: a floor gets the meaning of the sentence that names its colour.
 
-Colours are compared, and that is all that is done with them. The agent is given which word names which colour of the
-image (six words, `LEXICON`); a sentence that has the name of a cell's colour is written to the cell, without the name.
-The network never gets to know which colour it was: it cannot learn that some colours are dangerous, nor which words
-were told of which colour in training, and if all colours are exchanged in image and text, it does the same. So what it
-has learned of a property holds for every colour, also in a pair that it has never seen.
+What it is given and need not learn: which word names which colour of the image (six words, `LEXICON`); that sentences
+of the description speak of floors, and the instruction of objects; that a name of a colour means nothing else. So the
+sentence that concerns a floor is found by comparing, and written to the floor without the colour's name. What the
+sentence says, and what to do about it, is learned.
 
-What a sentence means is learned from its other words. The instruction is read in the same way: by the names of colours,
-which are compared, and by the other words, whose keys match the types of objects; a GRU knows their order. Nothing
-depends on the order of the sentences, on their number, or on sentences about colours that are not in view.
+The network thus never gets to know what colour a floor has: it cannot learn that some floors are dangerous, nor which
+words were told of which colour in training. If the floors' colours are exchanged, in the image and in the description,
+it does the same; so what it has learned of a property holds for every colour, also in a pair that it has never seen.
+That is a prior which the other agents do not get, and the reason for which HeldOut is as good as Train.
+
+The instruction is read in the same way: names of colours are compared with the colours of objects, and the keys of the
+other words match the types of objects; a GRU knows their order. Nothing depends on the order of the sentences, on their
+number, or on sentences about colours that are not in view.
 
 Texts that must be matched with what is seen are RTFM's (arXiv 1910.08210) and Messenger's (arXiv 2101.07393).
 """
@@ -24,11 +28,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agents.encoders import Compass, once
-from babyaipp.engine.state import MINIGRID_COLORS
+from babyaipp.engine.state import BALL, BOX, DOOR, FLOOR, KEY, MINIGRID_COLORS
 from babyaipp.texts import PADDING, WORD_IDS
 
 LEXICON: dict[int, str] = dict(enumerate(MINIGRID_COLORS))
-"""Name of each colour of the image: the prior knowledge that the agent is given."""
+"""Name of each colour of the image."""
+OBJECTS = (DOOR, KEY, BALL, BOX)
+"""Types that an instruction speaks of. Empty and unseen cells and walls have a colour in the image, too, that tells
+nothing."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class Grounded(nn.Module):
     """Maps integer tensors `image` (B, X, Y, 3), `direction` (B,), `mission` (B, M), `description` (B, S, W)."""
 
     color_of_word: Tensor
+    floors: Tensor
+    objects: Tensor
 
     def __init__(self, space: spaces.Dict, config: Config) -> None:
         super().__init__()
@@ -69,12 +78,13 @@ class Grounded(nn.Module):
         for color, name in LEXICON.items():
             names[WORD_IDS[name]] = color
         self.register_buffer("color_of_word", names, persistent=False)
+        of_types = torch.arange(self._types)
+        self.register_buffer("floors", (of_types == FLOOR).float(), persistent=False)  # (types,)
+        self.register_buffer("objects", torch.isin(of_types, torch.tensor(OBJECTS)).float(), persistent=False)
         self._any_color = WORD_IDS[LEXICON[0]]  # stands for all names of colours
         size = config.text_size
         self.rule_words = nn.Embedding(num_words, config.word_size)
         self.rule = nn.Linear(config.word_size, size)
-        self.untold = nn.Parameter(torch.zeros(size))
-        self.told = nn.Parameter(torch.zeros(self._types))  # how much what is told of a colour concerns each type
         self.instruction_words = nn.Embedding(num_words, config.word_size)
         self.instruction = nn.GRU(config.word_size, 2 * size, batch_first=True)
         self.types = nn.Embedding(self._types, size)
@@ -112,7 +122,7 @@ class Grounded(nn.Module):
         types, colors, _ = observation["image"].long().unbind(3)
         weights = self._attention(observation["description"].long())  # (B, colors, S)
         weights = weights.gather(1, colors.flatten(1).unsqueeze(2).expand(-1, -1, weights.shape[2]))  # (B, X * Y, S)
-        weights = weights * torch.sigmoid(self.told[types.flatten(1)]).unsqueeze(2)
+        weights = weights * self.floors[types.flatten(1)].unsqueeze(2)
         weights = torch.cat([weights, 1 - weights.sum(2, keepdim=True)], 2)
         return weights.transpose(1, 2).unflatten(2, types.shape[1:])
 
@@ -132,9 +142,8 @@ class Grounded(nn.Module):
         there = (description != PADDING).unsqueeze(3)  # (T, S, W, 1)
         words = self.rule_words(self._without_names(description)) * there
         rules = torch.relu(self.rule(words.sum(2)))  # (T, S, D)
-        weights = self._attention(description)  # (T, colors, S)
-        told = weights @ rules + (1 - weights.sum(2, keepdim=True)) * self.untold  # (T, colors, D)
-        told = torch.sigmoid(self.told).view(1, -1, 1, 1) * told.unsqueeze(1)  # (T, types, colors, D)
+        told = self._attention(description) @ rules  # (T, colors, D); zeros where nothing is told
+        told = self.floors.view(1, -1, 1, 1) * told.unsqueeze(1)  # (T, types, colors, D)
 
         mission = texts[:, of_rules:]
         states, _ = self.instruction(self.instruction_words(self._without_names(mission)))  # (T, M, 2 * D)
@@ -145,7 +154,8 @@ class Grounded(nn.Module):
             1, -1, 1
         )
         of_color = named.float() @ values  # (T, colors, D)
-        parts = (told, of_type.unsqueeze(2), of_color.unsqueeze(1))
+        of_color = self.objects.view(1, -1, 1, 1) * of_color.unsqueeze(1)  # (T, types, colors, D)
+        parts = (told, of_type.unsqueeze(2), of_color)
         things = torch.broadcast_shapes(*(part.shape for part in parts))
         return self.meaning(torch.cat([part.expand(things) for part in parts], 3))
 

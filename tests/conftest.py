@@ -24,6 +24,11 @@ def recorded_episodes() -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines]
 
 
+def baseline_results() -> dict[str, Any]:
+    """What the committed agents, and others, were found to do."""
+    return json.loads((Path(__file__).parent.parent / "docs" / "results" / "baselines.json").read_text())
+
+
 @pytest.fixture(scope="session")
 def recordings() -> list[dict[str, Any]]:
     return recorded_episodes()

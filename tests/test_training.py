@@ -27,6 +27,7 @@ from agents.training.distributed import Ranks
 from agents.training.ppo import PPO, Collector, PPOConfig, Rollout, advantages_and_returns, autocast_of
 from agents.training.trainer import Trainer
 from babyaipp.engine.convert import rules_of
+from babyaipp.engine.state import FLOOR
 from babyaipp.levels import LEVELS
 
 ROOT = Path(__file__).parent.parent
@@ -136,21 +137,28 @@ def test_what_is_held_out_is_never_shown() -> None:
     assert len(seen) == len(LEVELS["CrossTwo"].drawable_rules("Train"))
 
 
-def test_exchanging_colours_in_image_and_text_changes_nothing_for_grounded() -> None:
-    """So it needs no augmentation, and none is made: a pair of words that is held out is as good as any other."""
-    envs = Task("CrossTwo", "All").make_vec(32, output="torch")
+@pytest.mark.parametrize("level", ["CrossTwo", "GoToSeq"])
+def test_exchanging_the_colours_of_floors_in_image_and_text_changes_nothing_for_grounded(level: str) -> None:
+    """So it needs no augmentation, and none is made: a pair of words that is held out is as good as any other.
+
+    All else keeps its colour, so that what is compared are worlds as they are.
+    """
+    envs = Task(level, "All").make_vec(32, output="torch")
     observation, _ = envs.reset(seed=0)
     policy = build_policy("grounded", "small", {}, envs.single_observation_space, envs.single_action_space)  # type: ignore[arg-type]
     names = policy.network.color_of_word
     word_of = {int(names[word]): word for word in names.ge(0).nonzero().flatten().tolist()}
     order = torch.tensor([3, 5, 0, 1, 2, 4])
     exchanged = {name: each.clone() for name, each in observation.items()}
-    exchanged["image"][..., 1] = order[observation["image"][..., 1].long()].to(torch.uint8)
-    for key in ("description", "mission"):
-        for color, word in word_of.items():
-            exchanged[key][observation[key] == word] = word_of[int(order[color])]
+    types, colors, _ = observation["image"].unbind(3)
+    exchanged["image"][..., 1] = torch.where(types == FLOOR, order[colors.long()].to(torch.uint8), colors)
+    for color, word in word_of.items():
+        exchanged["description"][observation["description"] == word] = word_of[int(order[color])]
+    assert not torch.equal(exchanged["image"], observation["image"])
     assert not torch.equal(exchanged["description"], observation["description"])
     torch.testing.assert_close(policy.network(exchanged), policy.network(observation))
+    only_seen = observation | {"image": exchanged["image"]}
+    assert not torch.allclose(policy.network(only_seen), policy.network(observation))
 
 
 def test_a_policy_learns_what_pays() -> None:
