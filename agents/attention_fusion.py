@@ -65,7 +65,7 @@ class AttentionFusion(nn.Module):
         null = self.null_sentence.expand(len(sentences), 1, -1)  # (B, 1, D)
         told = torch.einsum("bsxy,bsd->bdxy", weights, torch.cat([sentences, null], 1))  # (B, D, X, Y)
         instruction = self.sentence(observation["mission"])  # (B, D)
-        return self.trunk(torch.cat([cells, told], 1), observation["direction"], instruction)
+        return self.trunk(torch.cat([cells, told], 1), observation, instruction)
 
     def attention(self, observation: Mapping[str, Tensor]) -> Tensor:
         """The weights (B, S + 1, X, Y) of the sentences for each cell; the null sentence's is last."""

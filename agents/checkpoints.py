@@ -38,8 +38,13 @@ class TrainedAgent:
 
 def checkpoint_name(agent: str, level: str, split: str, seed: int) -> str:
     """File name of a trained agent, such as "grounded-CrossTwo-1.safetensors"."""
+    return run_name(agent, level, split, seed) + SUFFIX
+
+
+def run_name(agent: str, level: str, split: str, seed: int) -> str:
+    """Name of a training, such as "grounded-CrossTwo-1"."""
     trained_on = level if split == "Train" else f"{level}-{split}"
-    return f"{agent}-{trained_on}-{seed}{SUFFIX}"
+    return f"{agent}-{trained_on}-{seed}"
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], told: Mapping[str, Any]) -> None:
@@ -116,6 +121,15 @@ def spaces_of(task: Task) -> tuple[spaces.Dict, spaces.Discrete]:
     assert isinstance(space, spaces.Dict)
     assert isinstance(actions, spaces.Discrete)
     return space, actions
+
+
+def sized_task(task: Task, space: Any) -> Task:
+    """The task with the sizes of the texts that its observations have."""
+    (mission_words,) = space["mission"].shape
+    sentences, sentence_words = space["description"].shape
+    return Task(
+        task.level, task.split, task.text, task.sentence_order, int(mission_words), int(sentences), int(sentence_words)
+    )
 
 
 def generator_of(seed: int, device: torch.device) -> torch.Generator:

@@ -51,12 +51,19 @@ def signals_set_a_flag() -> Iterator[Callable[[], bool]]:
 
 
 def run_command(config: type[Config], body: Callable[[Config], int], arguments: Sequence[str] | None = None) -> int:
-    """Parse the arguments and run a command; returns the exit status."""
+    """Parse the arguments and run a command; returns the exit status.
+
+    Where a config has a method `defaults`, and that gives a config, options that were not given are as there: so a run
+    that goes on keeps its settings.
+    """
     try:
-        return body(tyro.cli(config, args=arguments))
+        parsed = tyro.cli(config, args=arguments)
+        with usage_errors():
+            others = parsed.defaults() if hasattr(parsed, "defaults") else None
+        return body(parsed if others is None else tyro.cli(config, args=arguments, default=others))
     except (UsageError, OSError) as error:  # OSError: a file or folder that cannot be read or written
         print(f"error: {error}", file=sys.stderr)
         return _WRONG_ARGUMENTS
     except KeyboardInterrupt:
-        print("\ninterrupted; nothing was saved", file=sys.stderr)
+        print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED

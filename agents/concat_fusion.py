@@ -48,7 +48,7 @@ class ConcatFusion(nn.Module):
         told = self.text(observation["description"].flatten(1))  # (B, D)
         told = told[:, :, None, None].expand(-1, -1, *cells.shape[2:])  # (B, D, X, Y)
         instruction = self.text(observation["mission"])  # (B, D)
-        return self.trunk(torch.cat([cells, told], 1), observation["direction"], instruction)
+        return self.trunk(torch.cat([cells, told], 1), observation, instruction)
 
 
 def build(space: spaces.Dict, config: Config) -> ConcatFusion:

@@ -1,8 +1,8 @@
-"""The demonstration, `make demo`: does an agent read? Trains three, compares them on rules new to them, and films one.
+"""The demonstration, `make demo`: does an agent read? Trains four, compares them on rules new to them, and films one.
 
 On CrossTwo two gaps lead to the goal, one of them deadly, and only the text tells which: an agent that does not read
-comes to one half. `grounded` is trained on it and, for comparison, `image_only`; and `grounded` on GoToRedBall, where
-careful walking goes far, too. Two are trained at a time.
+comes to one half. `grounded` is trained on it and, for comparison, `image_only`; and both on GoToRedBall, where careful
+walking goes far, too. Two are trained at a time.
 
 Leaves in `demo/`: a run folder of each training and its `.log`, `report.json`, `episode.gif`, and `attention.png`. Each
 call starts anew. `--from checkpoints` takes agents that are trained already.
@@ -56,8 +56,8 @@ class Part:
 
 
 LANES = (
-    (Part("grounded", "CrossTwo", 1.0),),
-    (Part("image_only", "CrossTwo", 0.4), Part("grounded", "GoToRedBall", 0.6)),
+    (Part("grounded", "CrossTwo", 0.65), Part("image_only", "GoToRedBall", 0.35)),
+    (Part("grounded", "GoToRedBall", 0.6), Part("image_only", "CrossTwo", 0.4)),
 )
 """Trained side by side; within a lane one after the other."""
 PARTS = tuple(part for lane in LANES for part in lane)

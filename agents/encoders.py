@@ -93,22 +93,21 @@ class Trunk(nn.Module):
 
     def __init__(self, space: spaces.Dict, inputs: int, channels: int, features: int, instruction: int = 0) -> None:
         super().__init__()
-        image, direction = space["image"], space["direction"]
+        image = space["image"]
         assert isinstance(image, spaces.Box)
-        assert isinstance(direction, spaces.Discrete)
         width, height, _ = image.shape
-        self.directions = int(direction.n)
+        self.compass = Compass(space)
         self.convolutions = nn.Sequential(nn.Conv2d(inputs, channels, 3), nn.ReLU(), nn.Conv2d(channels, channels, 3))
         self.film = nn.Linear(instruction, 2 * channels) if instruction else None
-        self.output = nn.Linear(channels * (width - 4) * (height - 4) + self.directions, features)
+        self.output = nn.Linear(channels * (width - 4) * (height - 4) + self.compass.size, features)
 
-    def forward(self, cells: Tensor, direction: Tensor, instruction: Tensor | None = None) -> Tensor:
+    def forward(self, cells: Tensor, observation: Mapping[str, Tensor], instruction: Tensor | None = None) -> Tensor:
         cells = self.convolutions(cells)  # (B, C, X - 4, Y - 4)
         if self.film is not None and instruction is not None:
             scale, shift = self.film(instruction)[:, :, None, None].chunk(2, dim=1)  # (B, C, 1, 1) each
             cells = cells * (1 + scale) + shift
-        compass = functional.one_hot(direction, self.directions).float()  # (B, 4)
-        return torch.relu(self.output(torch.cat([torch.relu(cells).flatten(1), compass], 1)))  # (B, features)
+        seen = torch.cat([torch.relu(cells).flatten(1), self.compass(observation)], 1)
+        return torch.relu(self.output(seen))  # (B, features)
 
 
 def once(rows: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -7,8 +7,10 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 
 import babyaipp
+from babyaipp.engine.devices import parse_device
 from babyaipp.engine.vector import BatchedWorlds
 from babyaipp.levels import get_level, get_split
 from babyaipp.spaces import text_sizes
@@ -72,6 +74,18 @@ class Task:
         return TokenObservation(
             env, mission_words=self.mission_words, sentences=self.sentences, sentence_words=self.sentence_words
         )
+
+
+def check_device(name: str) -> None:
+    """Raise ValueError, with what is allowed, unless this machine has the device: cpu, cuda or cuda:<number>."""
+    device = torch.device(parse_device(name))
+    if device.type == "cpu":
+        return
+    count = torch.cuda.device_count()
+    if not count:
+        raise ValueError(f"device={name!r}: torch finds no GPU; allowed here: cpu")
+    if (device.index or 0) >= count:
+        raise ValueError(f"device={name!r}: torch finds {count} GPUs; allowed here: cpu, cuda, cuda:0 to {count - 1}")
 
 
 def training_seeds(seed: int, count: int) -> list[int]:

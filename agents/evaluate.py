@@ -26,7 +26,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from agents.checkpoints import SUFFIX, load_agent_file
 from agents.cli import run_command, usage_errors
-from agents.environments import Task, evaluation_seed
+from agents.environments import Task, check_device, evaluation_seed
 from agents.rollouts import Actor, Episode, PolicyActor, RandomActor, play
 from agents.runs import Run, write_json
 from babyaipp import __version__
@@ -55,6 +55,8 @@ class EvaluateConfig:
     ] = None
     sentence_order: str | None = None
     """Default: as in training, or the other level's own."""
+    swapped: bool = False
+    """Tell each episode the description of the next one, instead of its own: a reader then does the wrong thing."""
     seed: int = 0
     """Which block of episodes."""
     json: Path | None = None
@@ -71,8 +73,7 @@ class EvaluateConfig:
         for name, least in (("episodes", 1), ("seed", 0), ("threads", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise ValueError(f"device={self.device!r}: torch finds no GPU; allowed here: cpu")
+        check_device(self.device)
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def load_subject(
     path = Path(checkpoint)
     trained = load_agent_file(path if path.suffix == SUFFIX else Run(path).agent_file(), device)
     if changes.get("level", trained.task.level) != trained.task.level:
-        changes = {"sentence_order": None} | changes  # another level has an order of its own
+        changes = {"sentence_order": None, "split": "Train"} | changes  # another level has its own
     task = replace(trained.task, **changes)
     try:
         task.check()
@@ -130,7 +131,13 @@ def parse_splits(splits: str, level: str) -> tuple[str, ...]:
 
 
 def evaluate(
-    subject: Subject, episodes: int, splits: Sequence[str], seed: int = 0, greedy: bool = True, device: str = "cpu"
+    subject: Subject,
+    episodes: int,
+    splits: Sequence[str],
+    seed: int = 0,
+    greedy: bool = True,
+    device: str = "cpu",
+    swapped: bool = False,
 ) -> dict[str, Any]:
     """The report: what was evaluated, an entry a split, and the gap, as far as the splits tell it."""
     greedy = greedy and subject.agent != RANDOM
@@ -140,12 +147,13 @@ def evaluate(
     ) as bar:
         for split in splits:
             task = replace(subject.task, split=split)
-            results[split] = play(task, subject.actor, episodes, seed, greedy, done=bar.update, device=device)
+            results[split] = play(task, subject.actor, episodes, seed, greedy, bar.update, device, swapped)
     report: dict[str, Any] = {
         "agent": subject.agent,
         "level": subject.task.level,
         "text": subject.task.text,
         "sentence_order": subject.task.sentence_order or get_level(subject.task.level).sentence_order,
+        "swapped": swapped,
         "greedy": greedy,
         "training": subject.training,
         "seed": seed,
@@ -225,9 +233,11 @@ def run_evaluation(config: EvaluateConfig) -> int:
         subject = load_subject(config.checkpoint, config.level, config.text, config.sentence_order, config.device)
         splits = parse_splits(config.splits, subject.task.level)
     torch.set_num_threads(config.threads)
-    report = evaluate(subject, config.episodes, splits, config.seed, not config.sampled, config.device)
-    print(f"{report['level']}, text={report['text']}; 95% intervals in brackets\n\n{table([report])}")
-    own = subject.on_its_own_task and Path(config.checkpoint).is_dir()
+    greedy = not config.sampled
+    report = evaluate(subject, config.episodes, splits, config.seed, greedy, config.device, config.swapped)
+    text = f"{report['text']}, swapped" if config.swapped else report["text"]
+    print(f"{report['level']}, text={text}; 95% intervals in brackets\n\n{table([report])}")
+    own = subject.on_its_own_task and not config.swapped and Path(config.checkpoint).is_dir()
     file = config.json or (Run(Path(config.checkpoint)).report_file if own else None)
     if file is None:
         print("\nnot written: give --json FILE to keep it")

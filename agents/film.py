@@ -50,7 +50,7 @@ class Film(nn.Module):
         texts = torch.cat([told, self.text(observation["mission"])], 1)  # (B, 2 * D)
         scale, shift = self.modulation(texts)[:, :, None, None].chunk(2, 1)  # (B, C, 1, 1) each
         cells = torch.relu(self.mix(cells) * (1 + scale) + shift) + cells
-        return self.trunk(cells, observation["direction"], texts)
+        return self.trunk(cells, observation, texts)
 
 
 def build(space: spaces.Dict, config: Config) -> Film:

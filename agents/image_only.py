@@ -38,7 +38,7 @@ class ImageOnly(nn.Module):
 
     def forward(self, observation: Mapping[str, Tensor]) -> Tensor:
         """Features (B, num_features)."""
-        return self.trunk(self.image(observation["image"]), observation["direction"])
+        return self.trunk(self.image(observation["image"]), observation)
 
 
 def build(space: spaces.Dict, config: Config) -> ImageOnly:

@@ -29,13 +29,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from agents.checkpoints import checkpoint_name, generator_of, save_agent, spaces_of
+from agents.checkpoints import checkpoint_name, generator_of, run_name, save_agent, sized_task, spaces_of
 from agents.cli import INTERRUPTED, run_command, signals_set_a_flag, usage_errors
 from agents.environments import EVALUATION_SEEDS, Task
 from agents.policy import Policy, build_policy
 from agents.runs import Run, write_json
 from agents.training.config import TrainConfig
-from agents.training.trainer import sized_task, watched_success
+from agents.training.trainer import watched_success
 from babyaipp.planners.demos import Demonstrations, load_demos, replay
 from babyaipp.planners.oracle import Oracle
 from babyaipp.texts import PARAPHRASE_WORDS, TEXT_CONDITION_NAMES
@@ -444,7 +444,8 @@ def _file_name(config: ImitateConfig) -> str:
 
 def _folder(config: ImitateConfig) -> Path:
     how = "dagger" if config.dagger else "imitate"
-    return config.out or Path("runs") / f"{how}-{_file_name(config).rsplit('.', 1)[0]}"
+    task = config.task
+    return config.out or Path("runs") / f"{how}-{run_name(config.agent, task.level, task.split, config.seed)}"
 
 
 def run_imitation(config: ImitateConfig) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from agents.registry import build_network
 
-_POLICY_GAIN = 0.01
+POLICY_GAIN = 0.01
 _FORGET_BIAS = 1.0
 
 
@@ -77,7 +77,7 @@ class Policy(nn.Module):
         inputs = network.num_features + memory
         self.actor = nn.Linear(inputs, num_actions)
         self.critic = nn.Linear(inputs, 1)
-        nn.init.orthogonal_(self.actor.weight, _POLICY_GAIN)
+        nn.init.orthogonal_(self.actor.weight, POLICY_GAIN)
         nn.init.zeros_(self.actor.bias)
         # It expects nothing before it has seen a reward: else its errors drive the policy where rewards are rare.
         nn.init.zeros_(self.critic.weight)

@@ -98,6 +98,7 @@ def play(
     greedy: bool = True,
     done: Callable[[int], Any] = int,
     device: Any = "cpu",
+    swapped: bool = False,
 ) -> list[Episode]:
     """Play episodes and return them in the order of their seeds.
 
@@ -112,24 +113,33 @@ def play(
         greedy: take the likeliest action instead of drawing one.
         done: called with the number of episodes that have ended, as they end.
         device: where the engine and the actor run.
+        swapped: tell each episode the description of the next one, instead of its own.
     """
     envs = task.make_vec(_BATCH_SIZE, device=device, output="torch", autoreset_mode="Disabled")
+    others = task.make_vec(_BATCH_SIZE, device=device, output="torch", autoreset_mode="Disabled") if swapped else None
     try:
-        return _play(envs, actor, episodes, seed, greedy, done)
+        return _play(envs, others, actor, episodes, seed, greedy, done)
     finally:
         envs.close()
+        if others is not None:
+            others.close()
 
 
-def _play(envs: Any, actor: Actor, episodes: int, seed: int, greedy: bool, done: Callable[[int], Any]) -> list[Episode]:
+def _play(
+    envs: Any, others: Any, actor: Actor, episodes: int, seed: int, greedy: bool, done: Callable[[int], Any]
+) -> list[Episode]:
     slots = [_Slot() for _ in range(envs.num_envs)]
     for index, slot in enumerate(slots):
         slot.begin(evaluation_seed(seed, index), counts=index < episodes)
     begun = len(slots)
     finished: list[Episode] = []
     observations, _ = envs.reset(seed=[slot.seed for slot in slots])
+    told = None if others is None else others.reset(seed=[slot.seed + 1 for slot in slots])[0]["description"]
     actor.reset(len(slots))
     begins = torch.ones(len(slots), dtype=torch.bool, device=envs.device)
     while len(finished) < episodes:
+        if told is not None:
+            observations = observations | {"description": told}
         probabilities = actor.act(observations, begins)
         actions = probabilities.argmax(1) if greedy else drawn_actions(probabilities, [slot.roll() for slot in slots])
         for slot, action in zip(slots, actions.tolist(), strict=True):
@@ -149,7 +159,11 @@ def _play(envs: Any, actor: Actor, episodes: int, seed: int, greedy: bool, done:
             begun += 1
             seeds[row] = slot.seed
         done(len(finished) - finished_before)
-        observations, _ = envs.reset(seed=seeds, options={"reset_mask": begins.cpu().numpy()})
+        options = {"reset_mask": begins.cpu().numpy()}
+        observations, _ = envs.reset(seed=seeds, options=options)
+        if others is not None:
+            next_seeds = [None if each is None else each + 1 for each in seeds]
+            told = others.reset(seed=next_seeds, options=options)[0]["description"]
     return sorted(finished, key=lambda episode: episode.seed)
 
 

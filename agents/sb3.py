@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from agents.environments import training_seeds
+from agents.policy import POLICY_GAIN
 from agents.registry import agent_config, build_network
 from agents.runs import Run
 from agents.training.config import TrainConfig
@@ -33,8 +34,6 @@ from babyaipp.engine.sb3 import WorldsVecEnv
 RECURRENT = "recurrent_ppo"
 POLICIES = {"ppo": "MultiInputPolicy", RECURRENT: "MultiInputLstmPolicy"}
 """Algorithms, and which policy of theirs is used."""
-
-_POLICY_GAIN = 0.01
 
 
 class FeaturesExtractor(BaseFeaturesExtractor):
@@ -131,7 +130,7 @@ def new_model(algorithm: str, config: TrainConfig, env: WorldsVecEnv, tensorboar
         seed=config.seed,
         device=config.device,
     )  # type: ignore[call-arg]
-    nn.init.orthogonal_(model.policy.action_net.weight, _POLICY_GAIN)
+    nn.init.orthogonal_(model.policy.action_net.weight, POLICY_GAIN)
     nn.init.zeros_(model.policy.value_net.weight)
     for head in (model.policy.action_net, model.policy.value_net):
         nn.init.zeros_(head.bias)

@@ -24,7 +24,7 @@ from minigrid.core.constants import DIR_TO_VEC, OBJECT_TO_IDX
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from agents.checkpoints import checkpoint_name
+from agents.checkpoints import run_name
 from agents.cli import run_command, usage_errors
 from agents.environments import evaluation_seed
 from agents.evaluate import Subject, load_subject
@@ -333,7 +333,7 @@ def show(config: ShowConfig) -> list[Path]:
         subject = load_subject(config.checkpoint, config.level, config.text, config.sentence_order)
         split = get_split(get_level(subject.task.level), config.split)
     training = subject.training or {}
-    name = checkpoint_name(subject.agent, subject.task.level, "Train", training.get("seed", 0)).rsplit(".", 1)[0]
+    name = run_name(subject.agent, subject.task.level, "Train", training.get("seed", 0))
     files = []
     for index in tqdm(range(config.first, config.first + config.episodes), desc="episodes", leave=False):
         episode = film(subject, split, evaluation_seed(config.seed, index), not config.sampled)

@@ -3,7 +3,7 @@
 Each run is a training of its own (`agents.train`), in a folder of its own, then an evaluation (`agents.evaluate`).
 `sweeps/plan.py` says what a file can hold. A call does what is left: finished runs are passed over, others go on where
 they were saved. Ctrl-C lets the running ones save. A run that fails is tried again, and told of at the end if that does
-not help. `summary.json` has the results so far: of each run, and for each level and agent over the seeds.
+not help. `summary-<sweep>.json` has the results so far: of each run, and for each level and agent over the seeds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SweepConfig:
     processes: int | None = None
     """Runs at a time; by default 1 on this machine, all of them on a cluster."""
     folder: Path | None = None
-    """Where the run folders and summary.json lie; runs/<name of the file> by default."""
+    """Where the run folders and summary-<sweep>.json lie; runs/<name of the file> by default."""
 
 
 @dataclass
@@ -115,11 +115,16 @@ def sweep(plan: Plan, launcher: Launcher, at_once: int, folder: Path, stops: Cal
     return tally
 
 
+def summary_file(plan: Plan, folder: Path) -> Path:
+    """Of a sweep; another one may use the same folder."""
+    return folder / f"summary-{plan.name}.json"
+
+
 def write_summary(plan: Plan, tally: Tally, folder: Path) -> None:
-    """Write `summary.json`: means over seeds, results of the runs, and failures."""
+    """Write `summary-<sweep>.json`: means over seeds, results of the runs, and failures."""
     results = [result for job in plan.jobs if job in tally.done and (result := result_of(job)) is not None]
     write_json(
-        folder / "summary.json",
+        summary_file(plan, folder),
         {
             "runs": len(plan.jobs),
             "done": len(results),
@@ -200,7 +205,7 @@ def run_sweep(config: SweepConfig) -> int:
     rows = means([result for job in plan.jobs if (result := result_of(job)) is not None])
     if rows:
         print(f"\n{table(rows)}\n")
-    print(f"{len(tally.done)} of {len(plan.jobs)} runs are done; results in {folder / 'summary.json'}")
+    print(f"{len(tally.done)} of {len(plan.jobs)} runs are done; results in {summary_file(plan, folder)}")
     for name, error in tally.failures.items():
         print(f"\nfailed: {name}, tried {tally.tries[name]} times; {folder / name / 'log.txt'}\n{error}")
     if stopped:

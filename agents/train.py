@@ -11,9 +11,8 @@ Several processes, each with its share of the environments: `torchrun --nproc-pe
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -35,6 +34,16 @@ class Command(TrainConfig):
     resume: Path | None = None
     """Go on in this run folder, as it was started; only limits and how often to save and evaluate can be given anew."""
 
+    def defaults(self) -> Command | None:
+        """What is not asked for is as the run has it.
+
+        Raises:
+            ValueError: there is no run to go on with.
+        """
+        if self.resume is None:
+            return None
+        return Command(**vars(stored_config(self.resume)), resume=self.resume)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -52,7 +61,7 @@ def train(config: TrainConfig, resume: Path | None = None) -> Outcome:
 
     Args:
         config: settings.
-        resume: go on with the run in this folder; `config` are its settings then.
+        resume: go on with the run in this folder; `config` is that of `stored_config` then, or one like it.
 
     Raises:
         UsageError: a setting makes no sense, the run folder is taken, or there is nothing to resume.
@@ -61,6 +70,8 @@ def train(config: TrainConfig, resume: Path | None = None) -> Outcome:
         with usage_errors():
             config.check(ranks.size)
             run = Run(run_folder(config) if resume is None else resume)
+            if resume is not None:
+                check_resumed(config, resume)
             if resume is None and run.training_file().exists():
                 raise ValueError(
                     f"out={str(run.folder)!r} holds a run already; go on with --resume, or choose another --out"
@@ -84,44 +95,46 @@ def train(config: TrainConfig, resume: Path | None = None) -> Outcome:
         return Outcome(run, trainer.frames, trainer.seconds, stopped)
 
 
-def resumed_config(asked: TrainConfig, folder: Path) -> TrainConfig:
-    """The settings of a run, with those of `asked` that may be given anew and differ from the defaults.
+def stored_config(folder: Path) -> TrainConfig:
+    """The settings of a run, to go on with it. A limit of time is left out: it belongs to a call.
 
     Raises:
-        ValueError: nothing to resume, or a setting that cannot be given anew.
+        ValueError: there is no run of `agents.train` that can go on.
     """
     stored = Run(folder).read_config()
+    if "algorithm" in stored:
+        raise ValueError(f"{str(folder)!r} is a run of agents.train_sb3: python -m agents.train_sb3 --resume {folder}")
     if "ppo" not in stored:
         raise ValueError(f"{str(folder)!r} is not a run of agents.train, and cannot be resumed")
-    stored["ppo"] = PPOConfig(**stored["ppo"])
-    old = TrainConfig(**stored)
+    try:
+        config = TrainConfig(**stored | {"ppo": PPOConfig(**stored["ppo"]), "minutes": None})
+    except TypeError as error:
+        raise ValueError(f"{Run(folder).config_file} is not of this version: {error}") from None
     if not Run(folder).training_file().exists():
         raise ValueError(f"{str(folder)!r} holds no checkpoint yet")
-    changes: dict[str, Any] = {"minutes": None}  # a limit of time belongs to a call, not to the run
-    defaults = TrainConfig()
-    for name in vars(defaults):
+    return config
+
+
+def check_resumed(asked: TrainConfig, folder: Path) -> None:
+    """Raise ValueError if a run cannot go on with these settings."""
+    stored = stored_config(folder)
+    for name, before in vars(stored).items():
         now = getattr(asked, name)
-        if now == getattr(defaults, name):
-            continue
-        if name in GIVEN_ANEW:
-            changes[name] = now
-        elif now != getattr(old, name):
-            raise ValueError(f"{name}={now!r} cannot be given with --resume: the run goes on as it was started")
-    return replace(old, **changes)
+        if name not in GIVEN_ANEW and now != before:
+            raise ValueError(
+                f"{name}={now!r} cannot be given with --resume: the run goes on as it was started, with {before!r}"
+            )
 
 
 def run_training(command: Command) -> int:
     """Train and say what came of it; returns the exit status."""
     settings = {name: value for name, value in vars(command).items() if name != "resume"}
-    config = TrainConfig(**settings)
-    if command.resume is not None:
-        with usage_errors():
-            config = resumed_config(config, command.resume)
-    outcome = train(config, command.resume)
+    outcome = train(TrainConfig(**settings), command.resume)
     folder = outcome.run.folder
     told = f"{outcome.frames:,} frames, {outcome.seconds:.0f} s"
     if outcome.interrupted:
-        print(f"interrupted after {told}; go on with: python -m agents.train --resume {folder}")
+        if Ranks().first:
+            print(f"interrupted after {told}; go on with: python -m agents.train --resume {folder}")
         return INTERRUPTED
     if Ranks().first:
         print(f"trained: {told}; saved {outcome.run.agent_file()}. Next: python -m agents.evaluate {folder}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,9 +18,8 @@ import numpy as np
 import torch
 import tyro
 
-from agents.checkpoints import checkpoint_name, spaces_of
+from agents.checkpoints import run_name, sized_task, spaces_of
 from agents.cli import INTERRUPTED, UsageError, run_command, signals_set_a_flag, usage_errors
-from agents.environments import Task
 from agents.evaluate import Subject, evaluate, table
 from agents.registry import agent_config
 from agents.runs import Run, write_json
@@ -33,6 +32,7 @@ SPLITS = ("Train", "HeldOut")
 """What trained agents are evaluated on."""
 _PACKAGES = {"ppo": ("stable_baselines3",), "recurrent_ppo": ("stable_baselines3", "sb3_contrib")}
 _UNKNOWN_TO_SB3 = ("bf16", "compile", "cuda_graphs")
+_GIVEN_ANEW = ("frames", "checkpoint_frames", "threads", "episodes")
 _OWN = ("algorithm", "episodes", "resume")
 
 
@@ -72,6 +72,14 @@ class SB3Config:
     anew. Where the frames are done, it is evaluated."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
 
+    def defaults(self) -> SB3Config | None:
+        """What is not asked for is as the run has it that is gone on with.
+
+        Raises:
+            ValueError: there is no such run.
+        """
+        return None if self.resume is None else stored_config(self.resume)
+
     @property
     def training(self) -> TrainConfig:
         """The settings that it shares with the trainer."""
@@ -80,13 +88,13 @@ class SB3Config:
     @property
     def run(self) -> Run:
         """Where the training is kept."""
-        default = Path("runs") / f"{self.algorithm}-{Path(self.file_name).stem}"
+        default = Path("runs") / f"{self.algorithm}-{run_name(self.agent, self.level, self.split, self.seed)}"
         return Run(self.resume or self.out or default)
 
     @property
     def file_name(self) -> str:
         """Of the model."""
-        return str(Path(checkpoint_name(self.agent, self.level, self.split, self.seed)).with_suffix(".zip"))
+        return f"{run_name(self.agent, self.level, self.split, self.seed)}.zip"
 
     def check(self) -> None:
         """Raise ValueError, naming argument, value and what is allowed, if a setting makes no sense."""
@@ -105,28 +113,27 @@ class SB3Config:
             raise ValueError("algorithm='recurrent_ppo' needs a memory; agent_options has memory=0")
 
 
-def resumed_config(asked: SB3Config, folder: Path) -> SB3Config:
-    """The settings of a run, with those of `asked` that may be given anew and differ from the defaults.
+def stored_config(folder: Path) -> SB3Config:
+    """The settings of a run, to go on with it.
 
     Raises:
-        ValueError: nothing to resume, or a setting that cannot be given anew.
+        ValueError: there is no run of `agents.train_sb3`.
     """
     stored = Run(folder).read_config()
     if "algorithm" not in stored:
-        raise ValueError(f"{str(folder)!r} is a run of agents.train, not of agents.train_sb3")
+        raise ValueError(f"{str(folder)!r} is not a run of agents.train_sb3, and cannot be resumed by it")
     known = {name: value for name, value in stored.items() if name in SB3Config.__dataclass_fields__}
-    old = SB3Config(**known | {"ppo": PPOConfig(**stored["ppo"]), "resume": folder})
-    changes: dict[str, Any] = {"episodes": asked.episodes}
-    defaults = SB3Config()
-    for name in vars(defaults):
+    return SB3Config(**known | {"ppo": PPOConfig(**stored["ppo"]), "resume": folder})
+
+
+def check_resumed(asked: SB3Config, folder: Path) -> None:
+    """Raise ValueError if a run cannot go on with these settings."""
+    for name, before in vars(stored_config(folder)).items():
         now = getattr(asked, name)
-        if now == getattr(defaults, name) or name in ("resume", "episodes"):
-            continue
-        if name in ("frames", "checkpoint_frames", "threads"):
-            changes[name] = now
-        elif now != getattr(old, name):
-            raise ValueError(f"{name}={now!r} cannot be given with --resume: the run goes on as it was started")
-    return replace(old, **changes)
+        if name not in _GIVEN_ANEW and now != before:
+            raise ValueError(
+                f"{name}={now!r} cannot be given with --resume: the run goes on as it was started, with {before!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,8 @@ def train(config: SB3Config) -> Outcome:
     """
     with usage_errors():
         config.check()
+        if config.resume is not None:
+            check_resumed(config, config.resume)
         run, file = config.run, config.run.folder / config.file_name
         if config.resume is None and file.exists():
             raise UsageError(
@@ -195,11 +204,7 @@ def evaluate_model(config: SB3Config, outcome: Outcome) -> dict[str, Any]:
     from agents.sb3 import SB3Actor
 
     training = config.training
-    space, _ = spaces_of(training.task)
-    mission, description = space["mission"].shape, space["description"].shape
-    assert mission is not None
-    assert description is not None
-    task = Task(config.level, config.split, config.text, config.sentence_order, int(mission[0]), *map(int, description))
+    task = sized_task(training.task, spaces_of(training.task)[0])
     settings = training.as_json() | {"algorithm": config.algorithm, "frames": outcome.frames}
     subject = Subject(f"{config.agent} ({config.algorithm} of SB3)", SB3Actor(outcome.model), task, settings, True)
     splits = [split for split in SPLITS if split in get_level(config.level).splits]
@@ -210,9 +215,6 @@ def evaluate_model(config: SB3Config, outcome: Outcome) -> dict[str, Any]:
 
 def run_training(config: SB3Config) -> int:
     """Train, evaluate and say what came of it; returns the exit status."""
-    if config.resume is not None:
-        with usage_errors():
-            config = resumed_config(config, config.resume)
     outcome = train(config)
     told = f"{outcome.frames:,} frames, {outcome.seconds:.0f} s; saved {outcome.file}"
     again = f"python -m agents.train_sb3 --resume {outcome.run.folder}"

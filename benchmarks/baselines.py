@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import torch
 import tyro
-from tqdm import tqdm
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from agents.cli import run_command, usage_errors
 from agents.evaluate import evaluate, load_subject
@@ -34,16 +34,17 @@ RESULTS = ROOT / "docs" / "results" / "baselines.json"
 PAGE = ROOT / "docs" / "baselines.md"
 IMAGES = ROOT / "docs" / "images"
 OTHER_ORDER = "other order"
+SWAPPED = "swapped"
 CONDITIONS: dict[str, dict[str, Any]] = {
     "true": {"splits": ("Train", "HeldOut")},
     OTHER_ORDER: {"splits": ("HeldOut",)},
     "none": {"splits": ("HeldOut",), "text": "none"},
     "lorem": {"splits": ("HeldOut",), "text": "lorem"},
     "contradict": {"splits": ("HeldOut",), "text": "contradict"},
-    "shuffled_rules": {"splits": ("HeldOut",), "text": "shuffled_rules"},
+    SWAPPED: {"splits": ("HeldOut",)},
 }
 """What is told, and the splits that are played. `OTHER_ORDER`: the true sentences, shuffled where the level has them
-sorted, and sorted where it has them shuffled."""
+sorted, and sorted where it has them shuffled. `SWAPPED`: the true sentences of another episode."""
 _POINTS = 60
 """Of a curve."""
 _FIGURES = ("episodes", "success", "interval", "death", "timeout", "return", "steps")
@@ -93,7 +94,7 @@ def evaluate_run(folder: Path, episodes: int) -> None:
             order = "canonical" if level.sentence_order == "shuffled" else "shuffled"
         subject = load_subject(str(folder), text=condition.get("text"), order=order)
         for greedy in (True, False):
-            report = evaluate(subject, episodes, condition["splits"], greedy=greedy)
+            report = evaluate(subject, episodes, condition["splits"], greedy=greedy, swapped=name == SWAPPED)
             for split, entry in report["splits"].items():
                 figures = {figure: entry[figure] for figure in _FIGURES}
                 rows.append({"condition": name, "greedy": greedy, "split": split} | figures)
@@ -101,7 +102,7 @@ def evaluate_run(folder: Path, episodes: int) -> None:
 
 
 def curve(progress: Sequence[Mapping[str, Any]]) -> list[list[float]]:
-    """Frames and success of the episodes that ended in training until then since the last point."""
+    """Frames, seconds of training, and success of the episodes that ended since the last point."""
     size = max(1, -(-len(progress) // _POINTS))
     points = []
     for start in range(0, len(progress), size):
@@ -109,7 +110,7 @@ def curve(progress: Sequence[Mapping[str, Any]]) -> list[list[float]]:
         if lines:
             episodes = sum(line["episodes"] for line in lines)
             success = sum(line["success"] * line["episodes"] for line in lines) / episodes
-            points.append([lines[-1]["frames"], round(success, 4)])
+            points.append([lines[-1]["frames"], lines[-1]["seconds"], round(success, 4)])
     return points
 
 
@@ -158,7 +159,7 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
 
 
 def _splits_table(results: Mapping[str, Any], level: str, greedy: bool) -> str:
-    header = ["agent", "Train", "HeldOut", "HeldOut, each seed", "gap", "death", "timeout", "finished"]
+    header = ["agent", "Train", "HeldOut", "HeldOut, each seed", "gap", "death", "timeout", "finished", "s to .95"]
     rows = []
     for agent, runs in _by_agent(results, level).items():
         train = [_evaluation(run, "true", "Train", greedy) for run in runs]
@@ -168,6 +169,7 @@ def _splits_table(results: Mapping[str, Any], level: str, greedy: bool) -> str:
         figures = [
             *(f"{_mean(train, 'success'):.3f}", f"{_mean(held_out, 'success'):.3f}", seeds, f"{gap:.3f}"),
             *(f"{_mean(held_out, 'death'):.3f}", f"{_mean(held_out, 'timeout'):.3f}", _finished(held_out)),
+            ", ".join(_seconds_to(run["curve"], 0.95) for run in runs),
         ]
         rows.append([f"`{agent}`", *figures])
     return table(header, rows)
@@ -181,7 +183,7 @@ def _texts_table(results: Mapping[str, Any], level: str, greedy: bool) -> str:
             entries = [_evaluation(run, condition, "HeldOut", greedy) for run in runs]
             cells.append(f"{_mean(entries, 'success'):.3f} / {_finished(entries)}")
         rows.append([f"`{agent}`", *cells])
-    names = [name if name == OTHER_ORDER else f"`{name}`" for name in CONDITIONS]
+    names = [name if name in (OTHER_ORDER, SWAPPED) else f"`{name}`" for name in CONDITIONS]
     return table(["agent", *names], rows)
 
 
@@ -206,6 +208,11 @@ def _mean(entries: Sequence[Mapping[str, Any]], figure: str) -> float:
     return statistics.fmean(each[figure] for each in entries)
 
 
+def _seconds_to(points: Sequence[Sequence[float]], success: float) -> str:
+    """Seconds of training until so much success in training."""
+    return next((f"{seconds:.0f}" for _, seconds, reached in points if reached >= success), "-")
+
+
 def _finished(entries: Sequence[Mapping[str, Any]]) -> str:
     """Success among the episodes of all seeds that did not time out, if these are a tenth at least."""
     timeout = _mean(entries, "timeout")
@@ -219,14 +226,14 @@ def draw_curves(results: Mapping[str, Any], level: str, path: Path) -> None:
     mpl.use("svg")
     import matplotlib.pyplot as plt
 
-    settings = {"svg.hashsalt": "babyaipp", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif"}
+    settings: Any = {"svg.hashsalt": "babyaipp", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif"}
     with mpl.rc_context(settings):
         figure, axes = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
         colors = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
         agents = dict(sorted(_by_agent(results, level).items()))
         for color, (agent, runs) in zip(colors, agents.items(), strict=False):
             for number, run in enumerate(runs):
-                frames, success = zip(*run["curve"], strict=True)
+                frames, _, success = zip(*run["curve"], strict=True)
                 millions = [each / 1e6 for each in frames]
                 axes.plot(millions, success, color=color, lw=1.1, alpha=0.85, label=agent if number == 0 else None)
         axes.set(xlabel="million frames", ylabel="success in training", ylim=(0, 1.02), title=level)

@@ -317,6 +317,39 @@ def test_what_cannot_be_evaluated_is_told_without_a_traceback(
     assert message in capsys.readouterr().err
 
 
+def test_episodes_can_be_told_the_description_of_the_next_one() -> None:
+    """Of the next seed's, from the first step to the last, whatever else is played beside it."""
+
+    class Recorder(RandomActor):
+        def reset(self, num_envs: int) -> None:
+            self.seen: list[Tensor] = []
+
+        def act(self, observations: Any, begins: Tensor) -> Tensor:
+            self.seen.append(observations["description"].clone())
+            return super().act(observations, begins)
+
+    own, swapped = Recorder(), Recorder()
+    task = Task("CrossTwo", "HeldOut")
+    episodes = play(task, own, 300, greedy=False)
+    told_otherwise = play(task, swapped, 300, greedy=False, swapped=True)
+    assert told_otherwise == episodes  # the worlds are the same, and a random agent does not care
+    assert torch.equal(own.seen[0][1:], swapped.seen[0][:-1])
+    envs = task.make_vec(1, output="torch")
+    last = max(range(100), key=lambda index: len(episodes[index].actions))  # others begin anew meanwhile
+    expected = envs.reset(seed=[evaluation_seed(0, last + 1)])[0]["description"][0]
+    for step in range(len(episodes[last].actions)):
+        assert torch.equal(swapped.seen[step][last], expected)
+    envs.close()
+
+
+def test_an_agent_of_fixed_rules_is_evaluated_on_other_levels(tmp_path: Path) -> None:
+    task = Task("GoToRedBallHard", "Fixed", mission_words=5, sentences=6, sentence_words=4)
+    path = tmp_path / "agent.safetensors"
+    save_agent(path, policy_of("film", task), TrainConfig("film", "GoToRedBallHard", "Fixed").as_json(), task)
+    assert load_subject(str(path)).task.split == "Fixed"
+    assert load_subject(str(path), level="CrossTwo").task.level == "CrossTwo"
+
+
 def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "agents.evaluate", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False

@@ -34,7 +34,7 @@ def sweep(tmp_path: Path) -> Path:
         task = Task("CrossTwo", mission_words=9, sentences=6, sentence_words=4)
         save_agent(folder / checkpoint_name(agent, "CrossTwo", "Train", seed), policy, settings, task)
         write_json(folder / "config.json", settings)
-        lines = [{"frames": 10 * (i + 1), "episodes": i, "success": 0.5 * i} for i in range(3)]
+        lines = [{"frames": 10 * (i + 1), "seconds": i + 1, "episodes": i, "success": 0.5 * i} for i in range(3)]
         (folder / "progress.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         told = {"level": "CrossTwo", "agent": agent, "seed": seed, "frames": 30, "seconds": 1.0, "command": "train"}
         write_json(folder / "result.json", told)
@@ -63,7 +63,7 @@ def test_tables_and_curves_are_made_from_the_runs_of_a_sweep(sweep, page, capsys
     results = json.loads((page.parent / "results.json").read_text())
     assert [(run["agent"], run["seed"]) for run in results["runs"]] == [("grounded", 0), ("image_only", 1)]
     for run in results["runs"]:
-        assert run["curve"] == [[20, 0.5], [30, 1.0]]  # nothing had ended at the first point
+        assert run["curve"] == [[20, 2, 0.5], [30, 3, 1.0]]  # nothing had ended at the first point
         played = [(each["condition"], each["split"], each["greedy"]) for each in run["evaluations"]]
         assert played == [
             (name, split, greedy)
@@ -92,7 +92,9 @@ def test_tables_and_curves_are_made_from_the_runs_of_a_sweep(sweep, page, capsys
 
 def test_what_is_told_differs_from_condition_to_condition():
     conditions = {name: condition.get("text", "true") for name, condition in CONDITIONS.items()}
-    assert conditions == {name: "true" if name == baselines.OTHER_ORDER else name for name in CONDITIONS}
+    assert conditions == {
+        name: "true" if name in (baselines.OTHER_ORDER, baselines.SWAPPED) else name for name in CONDITIONS
+    }
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_a_mistake_in_the_file_is_told_without_a_traceback(
 
 @pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.toml")), ids=lambda path: path.stem)
 def test_the_sweeps_that_come_with_it_can_be_run(path: Path, tmp_path: Path) -> None:
-    assert len(read_plan(path, tmp_path).jobs) >= 30
+    assert read_plan(path, tmp_path).jobs
 
 
 def test_a_cluster_may_have_a_device_that_this_machine_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def test_a_sweep_trains_and_evaluates_once_and_goes_on_for_more_frames(tmp_path:
     assert run(path) == 0
     assert sum("--resume" in command for command in commands_of(job)) == 1
     assert [line["frames"] for line in job.run.read_progress()] == [32, 64, 96]
-    summary = json.loads((tmp_path / "runs" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "runs" / "summary-tiny.json").read_text())
     assert (summary["runs"], summary["done"], summary["failures"]) == (1, 1, [])
     assert summary["results"] == [result_of(longer)]
 
@@ -235,7 +235,7 @@ def test_a_run_that_fails_is_tried_again_and_told(tmp_path: Path, capsys: Any) -
     assert "File exists" in told
     failed, _ = read_plan(path, tmp_path / "runs").jobs
     assert len(commands_of(failed)) == 2
-    (failure,) = json.loads((tmp_path / "runs" / "summary.json").read_text())["failures"]
+    (failure,) = json.loads((tmp_path / "runs" / "summary-tiny.json").read_text())["failures"]
     assert (failure["run"], failure["tries"]) == (failing.name, 2)
     assert "File exists" in failure["error"]
 

@@ -20,7 +20,7 @@ from agents.cli import INTERRUPTED, run_command
 from agents.environments import Task, evaluation_seed, training_seeds
 from agents.registry import agent_names
 from agents.rollouts import play
-from agents.train_sb3 import SB3Config, resumed_config, run_training, train
+from agents.train_sb3 import SB3Config, check_resumed, run_training, stored_config, train
 from agents.training.ppo import PPOConfig
 
 pytest.importorskip("stable_baselines3")
@@ -210,7 +210,7 @@ def test_ctrl_c_saves(tmp_path: Path) -> None:
     assert f"go on with: python -m agents.train_sb3 --resume {folder}" in out
     frames = load_model("ppo", folder / "image_only-GoToRedBall-0.zip").num_timesteps
     assert frames >= 96
-    resumed = train(replace(resumed_config(SB3Config(), folder), frames=frames + 32))
+    resumed = train(replace(stored_config(folder), frames=frames + 32))
     assert resumed.frames >= frames + 32
 
 
@@ -238,9 +238,9 @@ def test_a_mistake_is_told_without_a_traceback(arguments: list[str], message: st
 def test_a_run_goes_on_as_it_was_started(tmp_path: Path) -> None:
     train(tiny(tmp_path / "run"))
     with pytest.raises(ValueError, match="seed=3 cannot be given with --resume"):
-        resumed_config(SB3Config(seed=3), tmp_path / "run")
+        check_resumed(replace(stored_config(tmp_path / "run"), seed=3), tmp_path / "run")
     with pytest.raises(ValueError, match="algorithm='recurrent_ppo' cannot be given with --resume"):
-        resumed_config(SB3Config(algorithm="recurrent_ppo"), tmp_path / "run")
+        check_resumed(replace(stored_config(tmp_path / "run"), algorithm="recurrent_ppo"), tmp_path / "run")
 
 
 @pytest.mark.parametrize(("package", "algorithm"), [("stable_baselines3", "ppo"), ("sb3_contrib", "recurrent_ppo")])

@@ -21,14 +21,14 @@ from agents.environments import Task
 from agents.policy import build_policy
 from agents.registry import agent_names
 from agents.runs import Run
-from agents.train import Command, resumed_config, run_training, train
+from agents.train import Command, check_resumed, run_training, stored_config, train
 from agents.training.config import TrainConfig, parse_frames
 from agents.training.distributed import Ranks
 from agents.training.ppo import PPO, Collector, PPOConfig, Rollout, advantages_and_returns, autocast_of
 from agents.training.trainer import Trainer
-from babyaipp.engine.convert import rules_of
 from babyaipp.engine.state import FLOOR
 from babyaipp.levels import LEVELS
+from babyaipp.texts import VOCABULARY
 
 ROOT = Path(__file__).parent.parent
 TINY_PPO = PPOConfig(num_envs=4, rollout_steps=16, minibatches=2, epochs=2)
@@ -121,20 +121,28 @@ def test_a_drain_is_an_end() -> None:
     assert sums["episodes"] - sums["timeout"] - sums["success"] > 5  # some drained
 
 
-def test_what_is_held_out_is_never_shown() -> None:
-    """All that a training sees: the sentences of its rollouts tell rules of `Train` only."""
-    config = tiny_config(None, level="CrossTwo", ppo=replace(TINY_PPO, num_envs=64, rollout_steps=64))
+@pytest.mark.parametrize(("agent", "text"), [*((name, "true") for name in agent_names()), ("grounded", "contradict")])
+def test_what_is_held_out_is_never_shown(agent: str, text: str) -> None:
+    """All that a training learns from, also where episodes end: the sentences tell rules of `Train` and no others."""
+    config = tiny_config(
+        None, agent=agent, level="CrossTwo", text=text, ppo=replace(TINY_PPO, num_envs=128, rollout_steps=64)
+    )
     trainer = Trainer(config, Ranks())
     seen = set()
-    for _ in range(3):
+    for _ in range(2):
         trainer.update(0.0)
-        rules = trainer.collector.envs.step(torch.full((64,), 6))[-1]["rules"]
-        seen |= {rule for row in rules.numpy() for rule in rules_of(row).items()}
-        shown = trainer.collector._kept["description"].unique(dim=0)
-        assert len(shown)
+        for name in ("description", "final_description"):
+            sentences = trainer.collector._kept[name].flatten(0, 2).unique(dim=0)
+            seen |= {rule_told(words) for words in sentences.tolist() if any(words)}
     trainer.close()
-    assert seen <= LEVELS["CrossTwo"].drawable_rules("Train")
-    assert len(seen) == len(LEVELS["CrossTwo"].drawable_rules("Train"))
+    assert seen == LEVELS["CrossTwo"].drawable_rules("Train")
+
+
+def rule_told(words: list[int]) -> tuple[str, str]:
+    """Colour and property of "blue floors are trap"."""
+    color, floors, are, name = (VOCABULARY[word] for word in words)
+    assert (floors, are) == ("floors", "are")
+    return color, name
 
 
 @pytest.mark.parametrize("level", ["CrossTwo", "GoToSeq"])
@@ -200,7 +208,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(agent: str, tmp_path: 
     trainer.save(parts)
     trainer.close()
     parts.config_file.write_text(json.dumps(stopped.as_json()))
-    outcome = train(resumed_config(TrainConfig(), parts.folder), resume=parts.folder)
+    outcome = train(stored_config(parts.folder), resume=parts.folder)
     assert outcome.frames == 256
     assert same_files(whole, parts)
     other = train(tiny_config(tmp_path / "other", agent=agent, seed=1)).run
@@ -240,9 +248,26 @@ def test_a_run_leaves_what_is_promised(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds a run already"):
         train(tiny_config(run.folder))
     with pytest.raises(ValueError, match="are done"):
-        train(resumed_config(TrainConfig(), run.folder), resume=run.folder)
-    with pytest.raises(ValueError, match="seed=4 cannot be given with --resume"):
-        resumed_config(TrainConfig(seed=4), run.folder)
+        train(stored_config(run.folder), resume=run.folder)
+    with pytest.raises(ValueError, match=r"seed=4 cannot be given with --resume: .* with 3"):
+        check_resumed(replace(stored_config(run.folder), seed=4), run.folder)
+
+
+def test_going_on_takes_what_is_given_and_keeps_what_is_not(tmp_path: Path, capsys: Any) -> None:
+    """Also where it is the default of a new run: a million frames, one thread, seed 0."""
+    folder = str(tmp_path / "run")
+    started = ["--frames=64", f"--out={folder}", "--seed=3", "--threads=2", "--evaluation-frames=64", *TINY]
+    assert run_command(Command, run_training, started) == 0
+    assert run_command(Command, run_training, ["--resume", folder, "--frames=128"]) == 0
+    kept = Run(Path(folder)).read_config()
+    assert (kept["frames"], kept["threads"], kept["seed"], kept["evaluation_frames"]) == (128, 2, 3, 64)
+    assert run_command(Command, run_training, ["--resume", folder, "--frames=192", "--threads=1"]) == 0
+    assert Run(Path(folder)).read_config()["threads"] == 1
+    capsys.readouterr()
+    assert run_command(Command, run_training, ["--resume", folder, "--frames=256", "--seed=0"]) == 2
+    assert "seed=0 cannot be given with --resume" in capsys.readouterr().err
+    assert run_command(Command, run_training, ["--resume", folder]) == 2
+    assert "are done" in capsys.readouterr().err
 
 
 def test_ctrl_c_leaves_a_checkpoint_to_resume(tmp_path: Path) -> None:
@@ -259,7 +284,7 @@ def test_ctrl_c_leaves_a_checkpoint_to_resume(tmp_path: Path) -> None:
     assert "Traceback" not in errors
     saved = read_tensors(run.training_file())[1]["training"]["frames"]
     assert saved == run.read_progress()[-1]["frames"]
-    config = resumed_config(TrainConfig(frames=saved + 64), run.folder)
+    config = replace(stored_config(run.folder), frames=saved + 64)
     assert train(config, resume=run.folder).frames == saved + 64
     assert [line["frames"] for line in run.read_progress()] == list(range(64, saved + 65, 64))
 
@@ -268,7 +293,7 @@ def test_a_run_that_was_killed_goes_on_from_its_checkpoint(tmp_path: Path) -> No
     run = train(tiny_config(tmp_path / "run", frames=128)).run
     with run.progress_file.open("a") as lines:  # what was logged after the checkpoint, the last line cut off
         lines.write('{"frames": 192, "seconds": 1}\n{"frames": 25')
-    train(resumed_config(TrainConfig(frames=256), run.folder), resume=run.folder)
+    train(replace(stored_config(run.folder), frames=256), resume=run.folder)
     assert [line["frames"] for line in run.read_progress()] == [64, 128, 192, 256]
 
 
@@ -321,6 +346,8 @@ def test_faster_arithmetic_computes_nearly_the_same(flag: str) -> None:
         (["--minutes=0"], "minutes=0 must be more than 0"),
         (["--minutes=nan"], "minutes=nan must be more than 0"),
         (["--device=cuda"], "device='cuda': torch finds no GPU"),
+        (["--device=mps"], "unknown device='mps'; allowed: cpu, cuda, cuda:<number>"),
+        (["--text=shuffled_rules"], "text='shuffled_rules' is for evaluation: it tells pairs that are held out"),
         (["--ppo.minibatches=3"], "ppo.minibatches=3 must divide ppo.num_envs=256"),
         (["--ppo.learning-rate=nan"], "ppo.learning_rate=nan must be more than 0"),
         (["--ppo.gamma=2"], "ppo.gamma=2.0 must be between 0 and 1"),

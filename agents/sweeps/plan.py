@@ -29,7 +29,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from agents.checkpoints import checkpoint_name
+from agents.checkpoints import run_name
 from agents.registry import load_agent
 from agents.runs import Run
 from agents.train import GIVEN_ANEW
@@ -89,6 +89,8 @@ class Job:
 class Plan:
     """A sweep."""
 
+    name: str
+    """Of its file."""
     jobs: tuple[Job, ...]
     retries: int = 1
     cluster: Cluster = field(default_factory=Cluster)
@@ -127,12 +129,12 @@ def read_plan(path: Path, folder: Path, here: bool = True) -> Plan:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from None
     try:
-        return _plan(content, folder.absolute(), here)
+        return _plan(path.stem, content, folder.absolute(), here)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _plan(content: Mapping[str, Any], folder: Path, here: bool) -> Plan:
+def _plan(name: str, content: Mapping[str, Any], folder: Path, here: bool) -> Plan:
     table = _Table(**_typed(_Table, content, ""))
     for plural in _AXES:
         values = getattr(table, plural)
@@ -165,13 +167,13 @@ def _plan(content: Mapping[str, Any], folder: Path, here: bool) -> Plan:
                     if match.items() <= axes.items():
                         settings = settings | changes | {"ppo": settings["ppo"] | changes["ppo"]}
                 config = TrainConfig(**axes | settings | {"ppo": PPOConfig(**settings["ppo"])})
-                name = Path(checkpoint_name(agent, level, config.split, seed)).stem
+                run = run_name(agent, level, config.split, seed)
                 try:
                     _check(config, here)
                 except ValueError as error:
-                    raise ValueError(f"run {name}: {error}") from None
-                jobs.append(Job(replace(config, out=folder / name), table.evaluate, table.episodes))
-    return Plan(tuple(jobs), table.retries, cluster)
+                    raise ValueError(f"run {run}: {error}") from None
+                jobs.append(Job(replace(config, out=folder / run), table.evaluate, table.episodes))
+    return Plan(name, tuple(jobs), table.retries, cluster)
 
 
 def _check(config: TrainConfig, here: bool) -> None:
@@ -302,11 +304,17 @@ def _listed(values: Sequence[Any]) -> str:
     return ", ".join(map(str, values))
 
 
-def arguments(config: TrainConfig) -> list[str]:
-    """The command line of `agents.train` for a training; without the folder."""
+def arguments(config: TrainConfig, resume: bool = False) -> list[str]:
+    """The command line of `agents.train` for a training; without the folder.
+
+    Args:
+        config: of the training.
+        resume: to go on: then all that may have changed is named, also where it is as the default.
+    """
     defaults, listed = TrainConfig(), []
     for name, value in vars(config).items():
         always, never = name in _AXES.values(), name in ("out", "ppo", "agent_options")
+        always |= resume and name in GIVEN_ANEW and value is not None
         if always or (not never and value != getattr(defaults, name)):
             listed += [_option(name), str(value)]
     for name, value in vars(config.ppo).items():

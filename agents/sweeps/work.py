@@ -108,7 +108,7 @@ def _commands(job: Job) -> list[list[str]]:
     if not run.training_file().exists():
         commands.append([*python, "agents.train", *arguments(config), "--out", str(run.folder)])
     elif _trained_frames(run) < config.frames:
-        commands.append([*python, "agents.train", *arguments(config), "--resume", str(run.folder)])
+        commands.append([*python, "agents.train", *arguments(config, resume=True), "--resume", str(run.folder)])
     if job.splits:
         evaluation = ["--splits", ",".join(job.splits), "--episodes", str(job.episodes)]
         evaluation += ["--device", config.device, "--threads", str(config.threads)]

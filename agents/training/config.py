@@ -7,16 +7,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import tyro
 
-from agents.environments import Task
+from agents.environments import Task, check_device
 from agents.registry import agent_config
 from agents.training.ppo import PPOConfig
-from babyaipp.texts import PARAPHRASE_WORDS, TEXT_CONDITION_NAMES
+from babyaipp.texts import PARAPHRASE_WORDS, TEXT_CONDITION_NAMES, parse_text_condition
 
 TRAINING_SPLITS = ("Train", "Fixed")
 """The splits that agents may train on: what is held out does not occur in `Train`, and `Fixed` draws nothing."""
+
+FOR_EVALUATION_ONLY = ("shuffled_rules",)
+"""Text conditions that tell pairs, true or not, which the split leaves out."""
 
 
 def parse_frames(text: str) -> int:
@@ -97,6 +99,8 @@ class TrainConfig:
         """
         agent_config(self.agent, self.preset, self.agent_options)
         self.task.check()
+        if str(parse_text_condition(self.text)) in FOR_EVALUATION_ONLY:
+            raise ValueError(f"text={self.text!r} is for evaluation: it tells pairs that are held out")
         if self.split not in TRAINING_SPLITS:
             raise ValueError(f"split={self.split!r} is for evaluation; to train on: {', '.join(TRAINING_SPLITS)}")
         if self.threads < 1:
@@ -112,8 +116,9 @@ class TrainConfig:
                 f"ppo.num_envs={self.ppo.num_envs} must be a multiple of ppo.minibatches={self.ppo.minibatches} "
                 f"times the {ranks} processes"
             )
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise ValueError(f"device={self.device!r}: torch finds no GPU; allowed here: cpu")
+        check_device(self.device)
+        if ranks > 1 and ":" in self.device:
+            raise ValueError(f"device={self.device!r}: several processes have a GPU each; allowed: cpu, cuda")
         if self.ppo.cuda_graphs and not self.device.startswith("cuda"):
             raise ValueError(f"ppo.cuda_graphs=True needs device=cuda; got {self.device!r}")
         if self.wandb is not None and importlib.util.find_spec("wandb") is None:

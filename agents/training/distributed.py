@@ -30,7 +30,7 @@ class Ranks:
 
     def __enter__(self) -> Ranks:
         if self.size > 1:
-            distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         return self
 
     def __exit__(
@@ -53,7 +53,15 @@ class Ranks:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
-        return flag if self.size == 1 else bool(self.sum(torch.tensor(int(flag), device=self._device())).item())
+        return bool(self.largest(flag))
+
+    def largest(self, number: float) -> float:
+        """The largest of the numbers that the processes give."""
+        if self.size == 1:
+            return number
+        value = torch.tensor(number, dtype=torch.float64)
+        distributed.all_reduce(value, distributed.ReduceOp.MAX)
+        return value.item()
 
     def average_gradients(self, model: nn.Module) -> None:
         """Replace the gradients by their means over all processes, in one message."""
@@ -72,6 +80,3 @@ class Ranks:
         mean = self.sum(values.sum()) / count
         spread = (self.sum((values - mean).square().sum()) / (count - 1)).sqrt()
         return (values - mean) / (spread + _EPSILON)
-
-    def _device(self) -> str:
-        return f"cuda:{self.local_rank}" if torch.cuda.is_available() else "cpu"

@@ -15,7 +15,16 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from agents.checkpoints import checkpoint_name, generator_of, read_tensors, save_agent, spaces_of, write_tensors
+from agents.checkpoints import (
+    checkpoint_name,
+    generator_of,
+    read_tensors,
+    run_name,
+    save_agent,
+    sized_task,
+    spaces_of,
+    write_tensors,
+)
 from agents.environments import Task, training_seeds
 from agents.policy import Policy, build_policy
 from agents.rollouts import PolicyActor, play
@@ -150,6 +159,8 @@ class Trainer:
         self.collector.begins = tensors["begins"].to(self.device)
         self.frames = told["training"]["frames"]
         self.seconds = told["seconds"]
+        if self._ranks.any(self.frames != int(self._ranks.largest(self.frames))):
+            raise ValueError(f"the checkpoints in {str(run.folder)!r} are of different frames: one was not written")
 
     def close(self) -> None:
         """End the engine's threads."""
@@ -172,7 +183,9 @@ class Log:
             return
         run.forget_progress_after(frames_done)
         self._lines = run.progress_file.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(run.folder / "tensorboard"), purge_step=frames_done or None)
+        self._board = SummaryWriter(
+            str(run.folder / "tensorboard"), purge_step=frames_done + 1 if frames_done else None
+        )
         self._bar = tqdm(
             total=config.frames, initial=frames_done, unit="", unit_scale=True, desc="frames", mininterval=1.0
         )
@@ -180,7 +193,9 @@ class Log:
         if config.wandb is not None:
             import wandb  # type: ignore[import-not-found]
 
-            self._wandb = wandb.init(project=config.wandb, config=config.as_json(), dir=run.folder, resume="allow")
+            self._wandb = wandb.init(
+                project=config.wandb, config=config.as_json(), dir=run.folder, id=run.folder.name, resume="allow"
+            )
 
     def write(self, line: Mapping[str, float]) -> None:
         """Tell of an update."""
@@ -216,24 +231,26 @@ def learn(trainer: Trainer, run: Run, ranks: Ranks, interrupted: Callable[[], bo
     began = trainer.seconds
     limit = None if config.minutes is None else 60 * config.minutes
     log = Log(run, config, trainer.frames, ranks.first)
-    stop = False
+    stop = late = False
     try:
-        while trainer.frames < config.frames and not stop:
-            spent = 0.0 if limit is None else (trainer.seconds - began) / limit
+        while trainer.frames < config.frames and not (stop or late):
+            # The clocks of the processes differ; the learning rate must not.
+            spent = 0.0 if limit is None else ranks.largest(trainer.seconds - began) / limit
             line = trainer.update(max(trainer.frames / config.frames, spent))
-            stop = ranks.any(interrupted() or (limit is not None and trainer.seconds - began >= limit))
-            over = stop or trainer.frames >= config.frames
-            due = over or trainer.frames - evaluated >= config.evaluation_frames
-            if ranks.first and config.evaluation_episodes and due and not interrupted():
-                line |= trainer.evaluate(config.evaluation_episodes)
-                evaluated = trainer.frames
-            log.write(line)
+            stop = ranks.any(interrupted())
+            late = limit is not None and ranks.largest(trainer.seconds - began) >= limit
+            over = stop or late or trainer.frames >= config.frames
             if trainer.frames - saved >= config.checkpoint_frames or over:
                 trainer.save(run)
                 saved = trainer.frames
+            due = over or trainer.frames - evaluated >= config.evaluation_frames
+            if ranks.first and config.evaluation_episodes and due and not stop:
+                line |= trainer.evaluate(config.evaluation_episodes)
+                evaluated = trainer.frames
+            log.write(line)
     finally:
         log.close()
-    return stop and interrupted()
+    return stop and trainer.frames < config.frames
 
 
 def _device(name: str, ranks: Ranks) -> torch.device:
@@ -249,15 +266,6 @@ def watched_success(policy: Policy, task: Task, episodes: int, device: Any) -> d
         played = play(replace(task, split=split), PolicyActor(policy), episodes, device=device)
         told[f"{split}/success"] = round(sum(each.success for each in played) / len(played), 5)
     return told
-
-
-def sized_task(task: Task, space: Any) -> Task:
-    """The task with the sizes of the texts that its observations have."""
-    (mission_words,) = space["mission"].shape
-    sentences, sentence_words = space["description"].shape
-    return Task(
-        task.level, task.split, task.text, task.sentence_order, int(mission_words), int(sentences), int(sentence_words)
-    )
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -280,4 +288,4 @@ def run_folder(config: TrainConfig) -> Path:
     """Where a training is kept."""
     if config.out is not None:
         return config.out
-    return Path("runs") / checkpoint_name(config.agent, config.level, config.split, config.seed).rsplit(".", 1)[0]
+    return Path("runs") / run_name(config.agent, config.level, config.split, config.seed)
