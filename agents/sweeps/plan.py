@@ -134,7 +134,7 @@ def read_plan(path: Path, folder: Path, here: bool = True) -> Plan:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _plan(name: str, content: Mapping[str, Any], folder: Path, here: bool) -> Plan:
+def _plan(sweep: str, content: Mapping[str, Any], folder: Path, here: bool) -> Plan:
     table = _Table(**_typed(_Table, content, ""))
     for plural in _AXES:
         values = getattr(table, plural)
@@ -173,7 +173,7 @@ def _plan(name: str, content: Mapping[str, Any], folder: Path, here: bool) -> Pl
                 except ValueError as error:
                     raise ValueError(f"run {run}: {error}") from None
                 jobs.append(Job(replace(config, out=folder / run), table.evaluate, table.episodes))
-    return Plan(name, tuple(jobs), table.retries, cluster)
+    return Plan(sweep, tuple(jobs), table.retries, cluster)
 
 
 def _check(config: TrainConfig, here: bool) -> None:
