@@ -1,4 +1,4 @@
-"""Watch an agent: `python -m agents.show RUN` writes a film of each episode, and a picture of what the agent reads.
+"""Watch an agent: `python -m agents.show RUN` writes a film of each episode, and a picture of what it attends to.
 
 The episodes are those of `agents.evaluate`, played on the reference environment. Of an agent that attends to sentences
 film and picture show how: a bar in each cell that it sees is divided among the sentences as the cell's attention is, in

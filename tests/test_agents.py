@@ -54,7 +54,7 @@ def first(batch: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def test_the_agents_are_found() -> None:
-    assert set(agent_names()) == {"image_only", *READERS}
+    assert set(agent_names()) >= {"image_only", *READERS}
     with pytest.raises(ValueError, match="did you mean 'image_only'"):
         load_agent("image_onyl")
     with pytest.raises(ValueError, match="did you mean 'small'"):

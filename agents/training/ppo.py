@@ -5,8 +5,8 @@ stays on one device: nothing is copied to the CPU but sums, once a rollout. A mi
 with all their steps, so that gradients flow through the memory from the rollout's first step to its last; the memory
 that a rollout begins with is taken as it is.
 
-Time limits are no ends: where an episode was cut off, its last observation's value stands for what would have come. A
-drain, too, truncates an episode, but it leaves no time in which anything could come; it counts as an end.
+Time limits are no ends: where an episode was cut off, its last observation's value stands for what would have come.
+Drains and jails, too, truncate episodes, but nothing could come after them; they count as ends.
 """
 
 from __future__ import annotations
