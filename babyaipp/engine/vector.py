@@ -249,6 +249,31 @@ class BatchedWorlds(VectorEnv[dict[str, Any], Any, Any]):
         self._driver.advance(read, self._no_rules, self._autoreset, self._arrays.renewed())
         return self._arrays.step()
 
+    def step_some(self, actions: Any, mask: np.ndarray) -> Step:
+        """As `step`, in some environments: the others stay as they are, their rewards are 0, and nothing ends there.
+
+        On the CPU only. With autoreset disabled, those whose episode has ended may be left so until all have.
+
+        Args:
+            actions: (n,) integers, as of `step`; those of the others do not matter, but must be actions.
+            mask: (n,) bool, which ones take a step.
+
+        Raises:
+            ValueError: as `step`; or a mask of another shape or dtype, or worlds on CUDA.
+            ResetNeeded: before the first reset; or an episode has ended where a step is wanted.
+        """
+        self._check_begun()
+        if not isinstance(self._memory, Host):
+            raise ValueError(f"step_some: the worlds are on {self.device}; allowed: cpu")
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
+            raise ValueError(f"mask is {mask.dtype} of shape {mask.shape}; must be bool of shape ({self.num_envs},)")
+        if (self._memory.ended() & mask).any() and self._autoreset == DISABLED:
+            self._check_none_ended()
+        read = self._memory.read_actions(actions)
+        read[~mask] = LEAVE
+        self._driver.advance(read, self._no_rules, self._autoreset, self._arrays.renewed())
+        return self._arrays.step()
+
     def observe(self) -> dict[str, Any]:
         """The current observations.
 
