@@ -37,9 +37,11 @@ class Agent(Protocol):
 
 
 Loader = Callable[..., Agent]
-"""Called as `load(checkpoint, level=..., seed=..., greedy=...)`: `checkpoint` is what was given, a path or None; `level`
-the name of the level that is to be played; `seed` the training seed; `greedy` whether the likeliest action is
-wanted."""
+"""Called as `load(checkpoint, level=..., seed=..., greedy=...)`.
+
+`checkpoint` is what was given, a path or None; `level` the name of the level that is to be played; `seed` the training
+seed; `greedy` whether the likeliest action is wanted.
+"""
 
 
 class RandomAgent:
