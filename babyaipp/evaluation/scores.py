@@ -1,14 +1,14 @@
 """Scores of evaluated agents: everything that a report or a leaderboard says follows from the episodes here.
 
-For each run (an agent of one training seed) and cell: success with Wilson's interval, return, causes of failure, and time
-to success over the oracle's in the same episode. Over levels and runs, as interquartile means with stratified bootstrap
-intervals:
+For each run (an agent of one training seed) and cell: success with Wilson's interval, return, causes of failure, and
+time to success over the oracle's in the same episode. Over levels and runs, as interquartile means with stratified
+bootstrap intervals:
 
     success             of the suite's main part, such as HeldOut with the true text
     generalisation gap  Train minus HeldOut
     reading gain        HeldOut with the true text minus HeldOut with words that mean nothing
     trust               HeldOut with the true text minus HeldOut with false rules: what a lie costs
-    reading score       success of the main part, 0 as the blind planner and 1 as the oracle, on levels where they differ
+    reading score       success of the main part, 0 as the blind planner's and 1 as the oracle's, where these differ
 """
 
 from __future__ import annotations
