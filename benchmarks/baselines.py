@@ -159,7 +159,7 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
 
 
 def _splits_table(results: Mapping[str, Any], level: str, greedy: bool) -> str:
-    header = ["agent", "Train", "HeldOut", "HeldOut, each seed", "gap", "death", "timeout", "finished", "s to .95"]
+    header = ["agent", "Train", "HeldOut", "HeldOut, each seed", "gap", "death", "timeout", "finished"]
     rows = []
     for agent, runs in _by_agent(results, level).items():
         train = [_evaluation(run, "true", "Train", greedy) for run in runs]
@@ -169,7 +169,6 @@ def _splits_table(results: Mapping[str, Any], level: str, greedy: bool) -> str:
         figures = [
             *(f"{_mean(train, 'success'):.3f}", f"{_mean(held_out, 'success'):.3f}", seeds, f"{gap:.3f}"),
             *(f"{_mean(held_out, 'death'):.3f}", f"{_mean(held_out, 'timeout'):.3f}", _finished(held_out)),
-            ", ".join(_seconds_to(run["curve"], 0.95) for run in runs),
         ]
         rows.append([f"`{agent}`", *figures])
     return table(header, rows)
@@ -206,11 +205,6 @@ def _evaluation(run: Mapping[str, Any], condition: str, split: str, greedy: bool
 
 def _mean(entries: Sequence[Mapping[str, Any]], figure: str) -> float:
     return statistics.fmean(each[figure] for each in entries)
-
-
-def _seconds_to(points: Sequence[Sequence[float]], success: float) -> str:
-    """Seconds of training until so much success in training."""
-    return next((f"{seconds:.0f}" for _, seconds, reached in points if reached >= success), "-")
 
 
 def _finished(entries: Sequence[Mapping[str, Any]]) -> str:
