@@ -15,6 +15,7 @@ normalisation.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from agents.actors import load_agent
 from agents.encoders import ImageEncoder, TextEncoder, Trunk
 from babyaipp.texts import PADDING
 
@@ -80,3 +82,7 @@ class AttentionFusion(nn.Module):
 def build(space: spaces.Dict, config: Config) -> AttentionFusion:
     """The network for an observation space of the engine."""
     return AttentionFusion(space, config)
+
+
+load = functools.partial(load_agent, agent="attention_fusion")
+"""For `babyaipp evaluate`: see `agents.actors.load_agent`."""

@@ -6,6 +6,7 @@ together has to be learned from their places.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from agents.actors import load_agent
 from agents.encoders import ImageEncoder, TextEncoder, Trunk
 
 
@@ -54,3 +56,7 @@ class ConcatFusion(nn.Module):
 def build(space: spaces.Dict, config: Config) -> ConcatFusion:
     """The network for an observation space of the engine."""
     return ConcatFusion(space, config)
+
+
+load = functools.partial(load_agent, agent="concat_fusion")
+"""For `babyaipp evaluate`: see `agents.actors.load_agent`."""

@@ -6,6 +6,7 @@ modulate the convolutions.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from agents.actors import load_agent
 from agents.encoders import ImageEncoder, TextEncoder, Trunk
 
 
@@ -56,3 +58,7 @@ class Film(nn.Module):
 def build(space: spaces.Dict, config: Config) -> Film:
     """The network for an observation space of the engine."""
     return Film(space, config)
+
+
+load = functools.partial(load_agent, agent="film")
+"""For `babyaipp evaluate`: see `agents.actors.load_agent`."""

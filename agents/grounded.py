@@ -19,6 +19,7 @@ Texts that must be matched with what is seen are RTFM's (arXiv 1910.08210) and M
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 from torch.nn import functional
 
+from agents.actors import load_agent
 from agents.encoders import Compass, once
 from babyaipp.engine.state import BALL, BOX, DOOR, FLOOR, KEY, MINIGRID_COLORS
 from babyaipp.texts import PADDING, WORD_IDS
@@ -163,3 +165,7 @@ class Grounded(nn.Module):
 def build(space: spaces.Dict, config: Config) -> Grounded:
     """The network for an observation space of the engine."""
     return Grounded(space, config)
+
+
+load = functools.partial(load_agent, agent="grounded")
+"""For `babyaipp evaluate`: see `agents.actors.load_agent`."""

@@ -5,12 +5,14 @@ What it reaches can be reached without reading. The "image only" of arXiv 2004.0
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from agents.actors import load_agent
 from agents.encoders import ImageEncoder, Trunk
 
 
@@ -44,3 +46,7 @@ class ImageOnly(nn.Module):
 def build(space: spaces.Dict, config: Config) -> ImageOnly:
     """The network for an observation space of the engine."""
     return ImageOnly(space, config)
+
+
+load = functools.partial(load_agent, agent="image_only")
+"""For `babyaipp evaluate`: see `agents.actors.load_agent`."""

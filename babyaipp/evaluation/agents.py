@@ -37,10 +37,10 @@ class Agent(Protocol):
 
 
 Loader = Callable[..., Agent]
-"""Called as `load(checkpoint, level=..., seed=..., greedy=...)`.
+"""Called as `load(checkpoint, suite=..., level=..., seed=..., greedy=...)`.
 
-`checkpoint` is what was given, a path or None; `level` the name of the level that is to be played; `seed` the training
-seed; `greedy` whether the likeliest action is wanted.
+`checkpoint` is what was given, a path or None; `suite` and `level` are names of what is to be played; `seed` is the
+training seed; `greedy` tells whether the likeliest action is wanted.
 """
 
 
@@ -75,7 +75,7 @@ def load_agent(name: str) -> Loader:
         ValueError: there is no such module or callable.
     """
     if name == RANDOM:
-        return lambda checkpoint, level, seed, greedy: RandomAgent(seed)
+        return lambda checkpoint, suite, level, seed, greedy: RandomAgent(seed)
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise ValueError(f"agent={name!r} must be {', '.join(BUILT_IN)}, or module:callable")
