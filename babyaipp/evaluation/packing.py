@@ -19,21 +19,23 @@ PACKINGS = (BASE, LZMA)
 
 _DIGITS, _BYTES = 17, 6  # 7 ** 17 < 2 ** 48
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": 1 << 23}]
-_WEIGHTS = np.array([ACTIONS**place for place in range(_DIGITS)], np.uint64)
+_TRIED = 1 << 20  # actions for which LZMA must be worth it, as it takes minutes for those of long random runs
 
 
 def pack(actions: np.ndarray) -> tuple[str, np.ndarray]:
-    """Actions, (n,) integers of 0 to 6, as a packing and (b,) uint8.
+    """Actions, (n,) integers of 0 to 6, as a packing and (b,) uint8; the same actions give the same bytes.
 
     Raises:
         ValueError: an action out of range.
     """
     if len(actions) and not (actions.min() >= 0 and actions.max() < ACTIONS):
         raise ValueError(f"actions must be 0 to {ACTIONS - 1}; got {actions.min()} to {actions.max()}")
-    short = lzma.compress(actions.astype(np.uint8).tobytes(), lzma.FORMAT_RAW, filters=_FILTERS)
-    if len(short) < -(-len(actions) // _DIGITS) * _BYTES:
-        return LZMA, np.frombuffer(short, np.uint8)
-    return BASE, _pack_digits(actions)
+    actions = actions.astype(np.uint8)
+    for count in sorted({min(_TRIED, len(actions)), len(actions)}):
+        short = lzma.compress(actions[:count].tobytes(), lzma.FORMAT_RAW, filters=_FILTERS)
+        if len(short) >= -(-count // _DIGITS) * _BYTES:
+            return BASE, _pack_digits(actions)
+    return LZMA, np.frombuffer(short, np.uint8)
 
 
 def unpack(packing: str, data: np.ndarray, count: int) -> np.ndarray:
@@ -59,9 +61,11 @@ def unpack(packing: str, data: np.ndarray, count: int) -> np.ndarray:
 
 def _pack_digits(actions: np.ndarray) -> np.ndarray:
     groups = -(-len(actions) // _DIGITS)
-    digits = np.zeros(groups * _DIGITS, np.uint64)
+    digits = np.zeros(groups * _DIGITS, np.uint8)
     digits[: len(actions)] = actions
-    numbers = (digits.reshape(groups, _DIGITS) * _WEIGHTS).sum(1, dtype=np.uint64)
+    numbers = np.zeros(groups, np.uint64)
+    for place in reversed(range(_DIGITS)):
+        numbers = numbers * np.uint64(ACTIONS) + digits[place::_DIGITS]
     return numbers.astype("<u8").view(np.uint8).reshape(groups, 8)[:, :_BYTES].reshape(-1).copy()
 
 

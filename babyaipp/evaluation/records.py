@@ -22,10 +22,11 @@ Files come from strangers: sizes are checked before anything is unpacked, and no
 from __future__ import annotations
 
 import io
+import math
+import struct
 import zipfile
-import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,14 @@ from babyaipp.tiles import HALF_STEPS_PER_STEP
 
 FORMAT, FORMAT_VERSION = "babyaipp episodes", 1
 MOST_BYTES = 64 * 2**20
-"""Of a file; larger ones are not opened."""
+"""Of a file, and of what it unpacks to; larger ones are refused."""
+MOST_ACTIONS = 2**28
+"""Of a file: more than any agent has time for in the largest suite with `RANKED_SEEDS` runs."""
 MOST_RUNS = 64
+
+_END = struct.Struct("<4s4H2LH")  # of a zip archive, without a comment: how many members, in how many bytes
+_LOCATOR_BYTES = 20  # of what may stand before it, and lead elsewhere
+_MOST_DIRECTORY_BYTES = 2**16
 
 _TEXTS = ("format", "protocol", "package_version", "suite", "packing")
 _MOST_TEXT = 200
@@ -80,7 +87,7 @@ class Records:
     protocol: str = PROTOCOL
     package_version: str = __version__
 
-    @property
+    @cached_property
     def offsets(self) -> np.ndarray:
         """(r * c * n + 1,) int64: episode k of all has `actions[offsets[k] : offsets[k + 1]]`."""
         return np.concatenate([[0], np.cumsum(self.lengths.reshape(-1), dtype=np.int64)])
@@ -107,10 +114,11 @@ def save_records(path: Path, records: Records) -> None:
     """Write a file, whole or not at all; the same records give the same bytes.
 
     Raises:
+        RecordError: `load_records` would refuse them; says why.
         OSError: it cannot be written.
     """
     packing, actions = pack(records.actions)
-    fields: dict[str, Any] = {
+    values: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "protocol": records.protocol,
@@ -126,11 +134,13 @@ def save_records(path: Path, records: Records) -> None:
         "packing": packing,
         "actions": actions,
     }
+    fields = {name: np.asarray(value, order="C") for name, value in values.items()}
+    _checked(fields, records.lengths.shape[2])
     data = io.BytesIO()
-    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(data, "w") as archive:
         for name in _FIELDS:
             array = io.BytesIO()
-            np.lib.format.write_array(array, np.asarray(fields[name]), allow_pickle=False)
+            np.lib.format.write_array(array, fields[name], (1, 0), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), array.getvalue(), zipfile.ZIP_DEFLATED, 9)
     write_whole(path, data.getvalue())
 
@@ -153,25 +163,41 @@ def load_records(path: Path, episodes: int = EPISODES) -> Records:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    size = path.stat().st_size
-    if size > MOST_BYTES:
-        raise RecordError(f"{size} bytes are too many; allowed: {MOST_BYTES}")
+    with path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise RecordError(f"has more than {MOST_BYTES} bytes, which are allowed")
+    _check_directory(data)
     try:
-        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
             infos = archive.infolist()
             names = sorted(info.filename for info in infos)
             if names != sorted(f"{name}.npy" for name in _FIELDS):
                 raise RecordError(f"must hold {', '.join(_FIELDS)}, each once; got {', '.join(map(repr, names))[:500]}")
             if sum(info.file_size for info in infos) > MOST_BYTES:
-                raise RecordError(f"unpacks to more than {MOST_BYTES} bytes")
+                raise RecordError(f"unpacks to more than {MOST_BYTES} bytes, which are allowed")
             return {info.filename.removesuffix(".npy"): _array(archive, info) for info in infos}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OverflowError) as error:
-        raise RecordError(f"is not a file of episodes, or damaged: {error}") from None
+    except RecordError:
+        raise
+    except Exception as error:  # a damaged archive can be wrong in more ways than `zipfile` has errors for
+        raise RecordError(f"is not a file of episodes, or damaged: {type(error).__name__}") from None
+
+
+def _check_directory(data: bytes) -> None:
+    """Refuse an archive whose list of members is longer than ours can be: `zipfile` would read all of it."""
+    if len(data) >= _END.size:
+        signature, _, _, _, count, size, _, comment = _END.unpack(data[-_END.size :])
+        locator = data[-_END.size - _LOCATOR_BYTES : -_END.size]
+        if signature == b"PK\5\6" and comment == 0 and not locator.startswith(b"PK\6\7"):
+            if count == len(_FIELDS) and size <= _MOST_DIRECTORY_BYTES:
+                return
+            raise RecordError(f"lists {count} members in {size} bytes; must hold {', '.join(_FIELDS)}, each once")
+    raise RecordError("is not a file of episodes, or damaged: it does not end as such files do")
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
-        raise RecordError(f"{info.filename} is compressed or locked in a way that is not allowed")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise RecordError(f"{info.filename} is compressed in a way that is not allowed")
     with archive.open(info) as file:
         data = file.read(info.file_size + 1)
     if len(data) != info.file_size:
@@ -186,15 +212,13 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
         raise
     except Exception as error:  # a header is parsed as Python text, and can be wrong in many ways
         raise RecordError(f"{info.filename} has no sound header: {type(error).__name__}") from None
-    if dtype.hasobject or dtype.kind not in "uiU" or fortran or len(shape) > 3 or any(side < 0 for side in shape):
-        raise RecordError(f"{info.filename} holds {dtype} of shape {shape}, which is not allowed")
+    plain = dtype.kind in "uiU" and dtype.isnative and dtype.itemsize > 0
+    if not plain or fortran or len(shape) > 3 or any(side < 1 for side in shape):
+        raise RecordError(f"{info.filename} holds {str(dtype)[:100]} of shape {shape}, which is not allowed")
     rest = data[stream.tell() :]
-    count = 1
-    for side in shape:
-        count *= int(side)
-    if len(rest) != count * dtype.itemsize:
+    if len(rest) != math.prod(shape) * dtype.itemsize:
         raise RecordError(f"{info.filename} has {len(rest)} bytes, not those of {dtype} of shape {shape}")
-    return np.frombuffer(rest, dtype).reshape(shape) if dtype.itemsize else np.empty(shape, dtype)
+    return np.frombuffer(rest, dtype).reshape(shape)
 
 
 def _checked(fields: dict[str, np.ndarray], episodes: int) -> Records:
@@ -203,7 +227,7 @@ def _checked(fields: dict[str, np.ndarray], episodes: int) -> Records:
         raise RecordError("is not a file of episodes")
     version = fields["format_version"]
     if version.shape != () or version.dtype.kind not in "ui" or int(version) != FORMAT_VERSION:
-        raise RecordError(f"format_version={version!r}; this package reads {FORMAT_VERSION}")
+        raise RecordError(f"format_version={version}; this package reads {FORMAT_VERSION}")
     if texts["protocol"] != PROTOCOL:
         raise RecordError(f"protocol={texts['protocol']!r}; this package verifies {PROTOCOL!r}")
     try:
@@ -232,7 +256,7 @@ def _checked(fields: dict[str, np.ndarray], episodes: int) -> Records:
         )
     names = _text_list(fields["causes"], "causes")
     if not set(names) <= set(CAUSES) or len(set(names)) != len(names):
-        raise RecordError(f"causes={names} must be of {', '.join(filter(None, CAUSES))}")
+        raise RecordError(f"causes={str(names)[:500]} must be of {', '.join(filter(None, CAUSES))}")
     cause = fields["cause"]
 
     def first(bad: np.ndarray) -> str:
@@ -251,8 +275,8 @@ def _checked(fields: dict[str, np.ndarray], episodes: int) -> Records:
     if (cause == 0).any():
         raise RecordError(f"{first(cause == 0)} did not end")
     total = int(fields["lengths"].sum(dtype=np.int64))
-    if total > MOST_BYTES:
-        raise RecordError(f"{total} actions are too many; allowed: {MOST_BYTES}")
+    if total > MOST_ACTIONS:
+        raise RecordError(f"{total} actions are too many; allowed: {MOST_ACTIONS}")
     try:
         actions = unpack(texts["packing"], fields["actions"], total)
     except ValueError as error:
@@ -289,21 +313,19 @@ def _cells(array: np.ndarray, suite: Suite) -> tuple[Cell, ...]:
 
 
 def _text(array: np.ndarray, name: str) -> str:
-    if array.shape != () or array.dtype.kind != "U" or array.dtype.itemsize > 4 * _MOST_TEXT:
-        raise RecordError(f"{name} is {array.dtype} of shape {array.shape}; must be a short text")
-    try:
-        return str(array)
-    except (UnicodeError, ValueError):
-        raise RecordError(f"{name} is not text") from None
+    if array.shape:
+        raise RecordError(f"{name} has shape {array.shape}; must be one text")
+    return _text_list(array.reshape(1), name)[0]
 
 
-def _text_list(array: np.ndarray, name: str) -> Sequence[str]:
+def _text_list(array: np.ndarray, name: str) -> list[str]:
     if array.ndim != 1 or array.dtype.kind != "U" or array.dtype.itemsize > 4 * _MOST_TEXT or len(array) > 1000:
         raise RecordError(f"{name} is {array.dtype} of shape {array.shape}; must be a list of short texts")
-    try:
-        return [str(each) for each in array]
-    except (UnicodeError, ValueError):
-        raise RecordError(f"{name} is not text") from None
+    points = array.view(np.uint32)  # NumPy fails at numbers that are no characters
+    texts = array.tolist() if points.max() < 128 else None
+    if texts is None or not all(text.isprintable() for text in texts):
+        raise RecordError(f"{name} has characters that are not allowed")
+    return texts
 
 
 def steps(records: Records) -> np.ndarray:
