@@ -274,6 +274,65 @@ class Headroom:
             print(headroom.rows(entry, list(asked), self.markdown), flush=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Evaluate an agent by the protocol: its episodes, scores and a report."""
+
+    agent: Annotated[str, tyro.conf.arg(metavar="MODULE:CALLABLE")]
+    """What makes the agent, such as agents.grounded:load; or random, oracle, blind."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Folder to write to. The same command goes on with an interrupted evaluation."""
+    checkpoint: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
+    """Given to the callable: a checkpoint, or a folder of them."""
+    suite: str = "reading"
+    """Which levels: reading, classic, fixed, lorem."""
+    levels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LEVEL")] = ()
+    """Some of them only; such results are not ranked."""
+    seeds: tuple[int, ...] = (0,)
+    """Training seeds, whose agents play one after the other."""
+    sampled: bool = False
+    """Ask the agent to draw its actions, instead of taking the likeliest."""
+    episodes: int = 1000
+    """Of each level, split and text; with fewer than 1000 it is no result of the protocol."""
+    threads: int = 1
+    """Threads of the engine."""
+    overwrite: bool = False
+    """Write over a report that is there."""
+
+    def run(self) -> None:
+        """Play, write and print."""
+        from babyaipp.evaluation import report
+        from babyaipp.evaluation.run import Played
+        from babyaipp.planners.progress import Progress
+
+        asked = report.Evaluation(
+            *(self.agent, self.suite, self.levels or None, self.checkpoint, self.seeds, not self.sampled),
+            episodes=self.episodes,
+        )
+        with _refusals():
+            if self.threads < 1:
+                raise ValueError(f"threads={self.threads} must be at least 1")
+            _, cells = asked.check()
+        done = 0
+        with Progress(f"{self.agent}, {self.suite}", len(cells) * len(self.seeds) * self.episodes) as progress:
+
+            def on_cell(run: int, cell: Any, played: Played | None) -> None:
+                nonlocal done
+                done += 0 if played is None else self.episodes
+                progress.at(done)
+
+            try:
+                with _refusals():
+                    told = report.run_evaluation(
+                        asked, self.out, num_threads=self.threads, overwrite=self.overwrite, on_cell=on_cell
+                    )
+            except KeyboardInterrupt:
+                progress.note("the same command goes on from what has been played")
+                raise
+        print(report.markdown(told))
+        print(f"written to {self.out}: {report.EPISODES_FILE}, {report.REPORT_FILE}, {report.PAGE_FILE}")
+
+
 Command = (
     Annotated[Levels, tyro.conf.subcommand("levels")]
     | Annotated[Play, tyro.conf.subcommand("play")]
@@ -281,6 +340,7 @@ Command = (
     | Annotated[Describe, tyro.conf.subcommand("describe")]
     | Annotated[Demos, tyro.conf.subcommand("demos")]
     | Annotated[Headroom, tyro.conf.subcommand("headroom")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
 )
 
 
