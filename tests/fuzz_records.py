@@ -346,7 +346,7 @@ def _arrays(data: bytes) -> dict[str, np.ndarray]:
 
 def _saved(random: Random, arrays: dict[str, np.ndarray]) -> bytes:
     data = io.BytesIO()
-    (np.savez if random.random() < 0.5 else np.savez_compressed)(data, **arrays)  # type: ignore[operator]
+    (np.savez if random.random() < 0.5 else np.savez_compressed)(data, **arrays)
     return data.getvalue()
 
 
