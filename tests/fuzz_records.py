@@ -419,8 +419,8 @@ def fuzz(folder: Path, count: int, seed: int = 0, on_damage: Callable[[int], Any
             got = outcomes(path)
         except RecordError as error:
             tally.refused[name] += 1
-            if len(str(error)) > 2000:
-                tally.wrong.append(f"damage {k} of seed {seed}, {name}: a message of {len(str(error))} characters")
+            if len(str(error)) > 1500 or not str(error).isprintable():
+                tally.wrong.append(f"damage {k} of seed {seed}, {name}: a message that is no line: {str(error)!r}")
         except Exception:
             tally.wrong.append(f"damage {k} of seed {seed}, {name}:\n{traceback.format_exc()}")
         else:
