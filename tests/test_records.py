@@ -67,6 +67,7 @@ def refused(path: Path, episodes: int = EPISODES) -> str:
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert len(message) < 1500
+    assert message.isprintable()
     return message
 
 
@@ -362,9 +363,10 @@ def test_members_that_are_no_arrays_are_refused(path, content):
     ("name", "value", "why"),
     [
         ("format", "babyaipp demonstrations", "is not a file of episodes"),
-        ("format_version", 2, "format_version=2; this package reads 1"),
-        ("format_version", "1", "format_version=1; this package reads 1"),
-        ("format_version", [1], "format_version="),
+        ("format_version", 2, "format_version='2'; this package reads 1"),
+        ("format_version", "1", "format_version='1'; this package reads 1"),
+        ("format_version", [1], "format_version='[1]'"),
+        ("format_version", np.arange(500), "format_version='[  0   1"),
         ("protocol", "1.1", "protocol='1.1'; this package verifies '1.0'"),
         ("protocol", "", "protocol=''"),
         ("suite", "readin", "unknown suite 'readin'"),

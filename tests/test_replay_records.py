@@ -166,6 +166,7 @@ SOUND: dict[str, Any] = {
         ("actions", np.zeros((2, 3), np.uint8), "actions: uint8 of shape (2, 3)"),
         ("actions", np.zeros(5, np.uint8), "offsets must go from 0 to 5"),
         ("offsets", np.array([0, 7, 6]), "never back"),
+        ("offsets", np.array([0, 2**62, -(2**63), -1, 6]), "never back"),
         ("offsets", np.array([-1, 3, 6]), "offsets must go from 0 to 6"),
         ("offsets", np.array([0, 3, 7]), "offsets must go from 0 to 6"),
         ("offsets", np.array([0]), "offsets: of 0 episodes"),

@@ -131,7 +131,7 @@ def _check(seeds: np.ndarray, actions: np.ndarray, offsets: np.ndarray, num_thre
         raise ValueError(
             f"offsets: of {len(offsets) - 1} episodes; allowed: a multiple of {len(seeds)}, as many as seeds"
         )
-    if offsets[0] != 0 or offsets[-1] != len(actions) or (np.diff(offsets) < 0).any():
+    if offsets[0] != 0 or offsets[-1] != len(actions) or (offsets[1:] < offsets[:-1]).any():
         raise ValueError(f"offsets must go from 0 to {len(actions)}, the number of actions, and never back")
     if type(num_threads) is not int or num_threads < 1:
         raise ValueError(f"num_threads={num_threads!r} must be an int of at least 1")

@@ -227,7 +227,7 @@ def _checked(fields: dict[str, np.ndarray], episodes: int) -> Records:
         raise RecordError("is not a file of episodes")
     version = fields["format_version"]
     if version.shape != () or version.dtype.kind not in "ui" or int(version) != FORMAT_VERSION:
-        raise RecordError(f"format_version={version}; this package reads {FORMAT_VERSION}")
+        raise RecordError(f"format_version={str(version)[:20]!r}; this package reads {FORMAT_VERSION}")
     if texts["protocol"] != PROTOCOL:
         raise RecordError(f"protocol={texts['protocol']!r}; this package verifies {PROTOCOL!r}")
     try:
