@@ -32,6 +32,7 @@ from benchmarks.measurement import machine, table
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results" / "baselines.json"
 PAGE = ROOT / "docs" / "baselines.md"
+README = ROOT / "README.md"
 IMAGES = ROOT / "docs" / "images"
 OTHER_ORDER = "other order"
 SWAPPED = "swapped"
@@ -142,7 +143,7 @@ class Table:
         """
         begin, end = f"<!-- {self.name} -->\n", f"<!-- end of {self.name} -->"
         if begin not in page or end not in page:
-            raise ValueError(f"{PAGE} has no place for {self.name!r}: {begin.strip()} ... {end}")
+            raise ValueError(f"there is no place for {self.name!r}: {begin.strip()} ... {end}")
         before, _, rest = page.partition(begin)
         return f"{before}{begin}\n{self.text}\n\n{end}{rest.partition(end)[2]}"
 
@@ -156,6 +157,24 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
             made.append(Table(f"{level}, {mode}", _splits_table(results, level, greedy)))
             made.append(Table(f"{level}, other texts, {mode}", _texts_table(results, level, greedy)))
     return made
+
+
+def overview(results: Mapping[str, Any]) -> Table:
+    """Success of all agents on all levels, for the README."""
+    levels = sorted({run["level"] for run in results["runs"]})
+    by_level = {level: _by_agent(results, level) for level in levels}
+    rows = []
+    for agent in by_level[levels[0]]:
+        cells = []
+        for level in levels:
+            for split in ("Train", "HeldOut"):
+                entries = [_evaluation(run, "true", split, False) for run in by_level[level].get(agent, [])]
+                cells.append(f"{_mean(entries, 'success'):.3f}" if entries else "-")
+        rows.append([f"`{agent}`", *cells])
+    return Table(
+        "baselines",
+        table(["agent", *(f"{level}, {split}" for level in levels for split in ("Train", "HeldOut"))], rows),
+    )
 
 
 def _splits_table(results: Mapping[str, Any], level: str, greedy: bool) -> str:
@@ -249,6 +268,7 @@ def render(results: Mapping[str, Any]) -> None:
     for level in sorted({run["level"] for run in results["runs"]}):
         draw_curves(results, level, IMAGES / f"curves-{level}.svg")
     write_text(PAGE, page)
+    write_text(README, overview(results).put(README.read_text(encoding="utf-8")))
 
 
 def _evaluate_all(folders: Sequence[Path], config: BaselinesConfig) -> None:

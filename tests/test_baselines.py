@@ -52,6 +52,8 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "before\n" + "".join(f"<!-- {name} -->\nold\n<!-- end of {name} -->\n" for name in names) + "after\n"
     )
     monkeypatch.setattr(baselines, "PAGE", file)
+    monkeypatch.setattr(baselines, "README", file.parent / "README.md")
+    baselines.README.write_text("<!-- baselines -->\n<!-- end of baselines -->\n")
     monkeypatch.setattr(baselines, "IMAGES", file.parent / "images")
     monkeypatch.setattr(baselines, "RESULTS", file.parent / "results.json")
     return file
@@ -116,6 +118,8 @@ def test_the_page_is_current():
     results = baseline_results()
     page = baselines.PAGE.read_text()
     assert all(part.text in page and part.put(page) == page for part in baselines.tables(results))
+    readme = baselines.README.read_text()
+    assert baselines.overview(results).put(readme) == readme
     for level in {run["level"] for run in results["runs"]}:
         assert f"curves-{level}.svg" in page
         assert "<svg" in (baselines.IMAGES / f"curves-{level}.svg").read_text()
