@@ -1,7 +1,7 @@
 """Measure the speed of training: `python -m benchmarks.training`, frames a second of PPO on one thread.
 
 The trainer beside Stable-Baselines3's PPO on the same engine, with the same networks and settings, update by update in
-turns; ratios are medians over the rounds. `docs/performance.md` says what the figures mean. Takes some five minutes, and
+turns; ratios are medians over the rounds. `docs/performance.md` says what the figures mean. It takes five minutes and
 wants an idle machine: figures taken while something else ran are marked.
 """
 
