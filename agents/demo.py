@@ -145,7 +145,7 @@ def run_demo(config: DemoConfig) -> int:
 def comparison(reports: Sequence[Mapping[str, Any]]) -> str:
     """Success on what was trained and on what was not, a row an agent and level; 95% intervals in brackets."""
     rows = [("level", "agent", *(f"success on {split}" for split in SPLITS))]
-    for report in sorted(reports, key=lambda each: each["level"]):
+    for report in sorted(reports, key=lambda each: (each["level"], each["agent"])):
         cells = []
         for split in SPLITS:
             entry = report["splits"][split]

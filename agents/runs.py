@@ -52,6 +52,11 @@ class Run:
             ValueError: none has been saved yet.
         """
         config = self.read_config()
+        if "algorithm" in config:
+            raise ValueError(
+                f"{str(self.folder)!r} is a run of agents.train_sb3, which evaluates its agents itself: --resume "
+                f"{self.folder} --episodes 1000"
+            )
         file = self.folder / checkpoint_name(config["agent"], config["level"], config["split"], config["seed"])
         if not file.exists():
             raise ValueError(f"{str(self.folder)!r} holds no saved agent yet")

@@ -1,7 +1,7 @@
 """Measure the speed of training: `python -m benchmarks.training`, frames a second of PPO on one thread.
 
 The trainer beside Stable-Baselines3's PPO on the same engine, with the same networks and settings, update by update in
-turns; ratios are medians over the rounds. `docs/performance.md` says what the figures mean. Takes some ten minutes, and
+turns; ratios are medians over the rounds. `docs/performance.md` says what the figures mean. It takes five minutes and
 wants an idle machine: figures taken while something else ran are marked.
 """
 
@@ -126,17 +126,8 @@ def measure(config: TrainingSpeedConfig) -> dict[str, Any]:
 
 def speed_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Frames a second, over the original's and over SB3's."""
-    header = [
-        "agent",
-        "sizes",
-        "frames/s",
-        "with bf16",
-        "SB3",
-        "over SB3",
-        "with bf16",
-        "over the original",
-        "with bf16",
-    ]
+    header = ["agent", "sizes", "frames/s", "bf16", "SB3", "over SB3", "bf16 over SB3"]
+    header += ["over the original", "bf16 over the original"]
     lines = []
     for row in rows:
         kinds = ("ours", "ours, bf16")

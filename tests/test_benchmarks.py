@@ -122,11 +122,11 @@ def test_the_commands_of_the_page_are_understood():
 
 
 def test_instructions_are_counted():
-    """As many for a loop's second half as for its first."""
+    """As many for a loop's second half as for its first; the least of some, as memory is tidied up now and then."""
 
     def instructions_of(rounds: int) -> int:
         try:
-            return instructions.count_instructions(lambda: [None for _ in repeat(None, rounds)])
+            return min(instructions.count_instructions(lambda: [None for _ in repeat(None, rounds)]) for _ in range(5))
         except OSError as error:
             pytest.skip(f"tracing is not allowed here: {error}")
 
