@@ -12,13 +12,11 @@ import torch
 import babyaipp
 from babyaipp.engine.devices import parse_device
 from babyaipp.engine.vector import BatchedWorlds
+from babyaipp.evaluation.protocol import EVALUATION_SEEDS
 from babyaipp.levels import get_level, get_split
 from babyaipp.spaces import text_sizes
 from babyaipp.texts import check_sentence_order, parse_text_condition
 from babyaipp.wrappers import TokenObservation
-
-EVALUATION_SEEDS = 1_000_000_000
-"""Environment seeds from here on are for evaluation, those below for training."""
 
 _SEEDS_APART = 1_000_000
 
