@@ -121,9 +121,7 @@ def _play(envs: BatchedWorlds, agent: Agent, cell: Cell, seeds: Sequence[int], s
     return Played(lengths, cause, half_steps, by_episode[was_playing].astype(np.uint8))
 
 
-def play_cell_by_planner(
-    name: str, cell: Cell, episodes: int = EPISODES, seeds: Sequence[int] | None = None
-) -> Played:
+def play_cell_by_planner(name: str, cell: Cell, episodes: int = EPISODES, seeds: Sequence[int] | None = None) -> Played:
     """Play a cell with one of the planners, which read no text: the oracle knows the rules, blind does not.
 
     `seeds` are as those of `play_cell`.

@@ -16,7 +16,18 @@ from pydantic import BaseModel, Field, ValidationError
 
 from babyaipp import __version__
 from babyaipp.files import write_whole
-from babyaipp.leaderboard.entry import CONFIG, Count, Entry, EntryError, LevelName, Line, Number, Sha256, as_json, parse_json
+from babyaipp.leaderboard.entry import (
+    CONFIG,
+    Count,
+    Entry,
+    EntryError,
+    LevelName,
+    Line,
+    Number,
+    Sha256,
+    as_json,
+    parse_json,
+)
 from babyaipp.leaderboard.fresh import Compared, differing
 from babyaipp.leaderboard.verify import BADGES_FILE, Verdict
 

@@ -6,13 +6,12 @@ What they need is imported when they run: Pydantic and SciPy come with the extra
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -20,7 +19,6 @@ from babyaipp.files import write_whole
 from babyaipp.refusals import CommandError, refusals
 
 if TYPE_CHECKING:
-    from babyaipp.leaderboard.badges import Badges
     from babyaipp.leaderboard.fresh import Compared
     from babyaipp.leaderboard.verify import Verdict
 
@@ -75,7 +73,7 @@ class Submit:
 
     def run(self) -> int:
         """Make and verify it; returns the exit status."""
-        if self.frames != int(self.frames):
+        if not self.frames.is_integer():
             raise CommandError(f"--frames {self.frames}: must be a whole number")
         threads = _threads(self.threads)
         with _extra():
@@ -98,7 +96,7 @@ class Submit:
             augmentation=self.augmentation,
             privileged=self.privileged,
         )
-        with _progress(f"{self.name}: replay") as at, refusals():
+        with refusals():
             try:
                 folder, verdict = submit(
                     self.report,
@@ -107,7 +105,6 @@ class Submit:
                     checkpoints=self.checkpoint,
                     overwrite=self.overwrite,
                     num_threads=threads,
-                    on_episodes=at,
                 )
             except EntryError as error:
                 return _refuse(self.name, error.refusals)
@@ -118,7 +115,10 @@ class Submit:
 
 @dataclass(frozen=True, kw_only=True)
 class Verify:
-    """Play the episodes of entries again, and work out their scores anew. Exit status 0: all sound, 1: one is refused."""
+    """Play the episodes of entries again, and work out their scores anew.
+
+    The exit status is 0 if all are sound, and 1 if one is refused.
+    """
 
     paths: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="PATH")]
     """Folders of entries, or of many, such as leaderboards/v1."""
@@ -146,39 +146,142 @@ class Verify:
         self._check()
         with _extra():
             from babyaipp.leaderboard.badges import read_badges, write_badges
-            from babyaipp.leaderboard.entry import EntryError
-            from babyaipp.leaderboard.verify import copies, find_entries, verify_entry
+            from babyaipp.leaderboard.verify import find_entries, verify_entry, without_copy
         with refusals():
             folders = list(dict.fromkeys(folder for path in self.paths for folder in find_entries(path)))
+            boards = {folder.absolute().parent: read_badges(folder.absolute().parent) for folder in folders}
         if self.fresh is not None and len(folders) != 1:
-            raise CommandError(f"--fresh: PATH must be one entry; got {len(folders)}")
-        verdicts, status = [], 0
+            raise CommandError(f"--fresh: PATH must be one entry, not {len(folders)}")
+        status, seen = 0, {}
         for folder in folders:
-            with _progress(f"{folder.name}: replay") as at, refusals():
+            with refusals():
                 verdict = verify_entry(
                     folder,
                     num_threads=threads,
                     reference=self.sample if self.reference else 0,
                     reference_seed=self.sample_seed,
-                    on_episodes=at,
                 )
-            verdicts.append(verdict)
+            verdict = without_copy(verdict, seen)
             status = max(status, _tell(verdict))
-        for name, other in copies(verdicts).items():
-            status = _refuse(name, (f"episodes.npz: has the actions of the entry {other}",))
-        copied = set(copies(verdicts))
-        compared: tuple[Compared, ...] = ()
-        if self.fresh is not None and verdicts[0].sound:
-            with refusals():
-                try:
-                    compared = self._play_fresh(verdicts[0], threads)
-                except EntryError as error:
-                    return _refuse(verdicts[0].name, error.refusals)
-            status = _tell_fresh(verdicts[0].name, compared)
-        for board in sorted({folder.absolute().parent for folder in folders}):
-            try:
-                with _badge_errors():
-                    badges = read_badges(board)
-            except EntryError as error:
-                status = _refuse(board.name, error.refusals)
+            compared: tuple[Compared, ...] = ()
+            if self.fresh is not None and verdict.sound:
+                compared = self._play_fresh(verdict, threads)
+                status = _tell_fresh(verdict.name, compared)
+            board = folder.absolute().parent
+            boards[board] = boards[board].after(verdict, compared)
+        if self.badges:
+            with refusals("--badges: "):
+                for board, badges in boards.items():
+                    write_badges(board, badges)
         return status
+
+    def _check(self) -> None:
+        if not self.paths:
+            raise CommandError("needs PATH: the folder of an entry, or of many")
+        if self.sample < 1 or self.sample_seed < 0:
+            raise CommandError(
+                f"--sample {self.sample} must be at least 1, and --sample-seed {self.sample_seed} at least 0"
+            )
+        if self.fresh is None and (self.agent is not None or self.checkpoint is not None):
+            raise CommandError("--agent and --checkpoint are for --fresh")
+        if self.fresh is not None and (self.fresh < 1 or self.agent is None):
+            raise CommandError(f"--fresh {self.fresh}: must be at least 1, and needs --agent")
+
+    def _play_fresh(self, verdict: Verdict, threads: int) -> tuple[Compared, ...]:
+        from babyaipp.leaderboard.fresh import play_fresh
+        from babyaipp.planners.progress import Progress
+
+        entry, records = verdict.entry, verdict.records
+        if entry is None or records is None or self.agent is None or self.fresh is None:
+            raise AssertionError("the entry is sound, and the options are checked")
+        total = self.fresh * len(records.runs) * len(records.levels)
+        with Progress(f"{verdict.name}, fresh worlds", total) as progress, refusals():
+            return play_fresh(
+                entry,
+                records,
+                self.agent,
+                self.checkpoint,
+                self.fresh,
+                num_threads=threads,
+                on_episodes=progress.at,
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """Write the JSON Schema of entry.json."""
+
+    root: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("leaderboards")
+    """Folder of the boards, which gets schema.json."""
+
+    def run(self) -> int:
+        """Write it; returns the exit status."""
+        with _extra():
+            from babyaipp.leaderboard.entry import schema
+        file = self.root / _SCHEMA_FILE
+        with refusals(f"--root {self.root}: "):
+            write_whole(file, schema())
+        print(f"written to {file}")
+        return 0
+
+
+LeaderboardCommand = (
+    Annotated[Submit, tyro.conf.subcommand("submit")]
+    | Annotated[Verify, tyro.conf.subcommand("verify")]
+    | Annotated[Schema, tyro.conf.subcommand("schema")]
+)
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Submit and verify entries of the leaderboard."""
+
+    command: LeaderboardCommand
+
+    def run(self) -> int:
+        """Run the command; returns the exit status."""
+        return self.command.run()
+
+
+def _tell(verdict: Verdict) -> int:
+    """Print what was found; returns the exit status."""
+    if not verdict.sound:
+        return _refuse(verdict.name, verdict.refusals)
+    rate = verdict.steps / max(verdict.seconds, 1e-9)
+    also = f", {verdict.referenced} of them also on the reference environment" if verdict.referenced else ""
+    print(
+        f"{verdict.name}: sound; {verdict.episodes} episodes{also}, {verdict.steps} steps, {rate:,.0f} steps/s; "
+        + ("ranked" if verdict.ranked else f"not ranked: {'; '.join(verdict.unranked)}")
+    )
+    return 0
+
+
+def _tell_fresh(name: str, compared: Sequence[Compared]) -> int:
+    from babyaipp.leaderboard.fresh import differing
+
+    wrong = {each.level for each in differing(compared)}
+    for each in compared:
+        told = f"{name}: {each.level}: claimed {each.claimed:.3f}, fresh {each.fresh:.3f}, p = {each.p:.2g}"
+        print(told + (": differs" if each.level in wrong else ""))
+    print(f"{name}: {'not reproduced' if wrong else 'reproduced'}")
+    return _REFUSED if wrong else 0
+
+
+def _refuse(name: str, lines: Sequence[str]) -> int:
+    print(*(f"{name}: {line}" for line in lines), f"{name}: refused", sep="\n")
+    return _REFUSED
+
+
+def _threads(asked: int | None) -> int:
+    if asked is not None and asked < 1:
+        raise CommandError(f"--threads {asked}: must be at least 1")
+    return asked or os.cpu_count() or 1
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    """Say what to install, if it is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise CommandError(f"needs {error.name}: pip install 'babyaipp[leaderboard]'") from None

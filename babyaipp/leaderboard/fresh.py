@@ -79,7 +79,9 @@ def check_checkpoint(entry: Entry, path: Path | None) -> None:
         if not same:
             found.append(f"{ENTRY_FILE}: checkpoint_sha256.{name}: there is no such file in {path}")
         found += [
-            f"{ENTRY_FILE}: checkpoint_sha256.{name}: {file} is another one" for file in same if sha256_of(file) != digest
+            f"{ENTRY_FILE}: checkpoint_sha256.{name}: {file} is another one"
+            for file in same
+            if sha256_of(file) != digest
         ]
     if found:
         raise EntryError(*found)

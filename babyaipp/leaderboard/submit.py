@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from babyaipp.evaluation.anchors import Anchors
 from babyaipp.evaluation.protocol import EPISODES
@@ -60,7 +58,6 @@ def submit(
     anchors: Anchors | None = None,
     episodes: int = EPISODES,
     num_threads: int = 1,
-    on_episodes: Callable[[int], Any] = int,
 ) -> tuple[Path, Verdict]:
     """Make an entry, verify it, and only then put it in its place.
 
@@ -73,7 +70,6 @@ def submit(
         anchors: as `verify_entry` takes them.
         episodes: that each cell must have.
         num_threads: the result does not depend on it.
-        on_episodes: told how many episodes have been played again, now and then.
 
     Returns:
         The entry's folder, and what verifying it found.
@@ -95,9 +91,7 @@ def submit(
         made.mkdir(parents=True)
         (made / ENTRY_FILE).write_bytes(entry.to_bytes())
         (made / EPISODES_FILE).write_bytes(data)
-        verdict = verify_entry(
-            made, anchors=anchors, episodes=episodes, num_threads=num_threads, on_episodes=on_episodes
-        )
+        verdict = verify_entry(made, anchors=anchors, episodes=episodes, num_threads=num_threads)
         if not verdict.sound:
             raise EntryError(*verdict.refusals)
         if os.path.lexists(folder):

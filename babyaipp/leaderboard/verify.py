@@ -11,12 +11,9 @@ import math
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from babyaipp.engine.replay import replay_episodes
 from babyaipp.evaluation.anchors import Anchors, load_anchors
@@ -101,7 +98,7 @@ def find_entries(path: Path) -> tuple[Path, ...]:
     """
     if not path.is_dir():
         raise ValueError(f"{path} is no folder")
-    names = sorted(os.listdir(path))
+    names = sorted(child.name for child in path.iterdir())
     if set(names) & set(FILES):
         return (path,)
     folders = tuple(path / name for name in names if name != BADGES_FILE)
@@ -118,7 +115,6 @@ def verify_entry(
     num_threads: int = 1,
     reference: int = 0,
     reference_seed: int = 0,
-    on_episodes: Callable[[int], Any] = int,
 ) -> Verdict:
     """Verify an entry.
 
@@ -129,7 +125,6 @@ def verify_entry(
         num_threads: the verdict does not depend on it.
         reference: so many episodes are also played on the reference environment.
         reference_seed: of the draw of these.
-        on_episodes: told how many episodes have been played again, now and then.
 
     Raises:
         OSError: the package's anchors cannot be read; what is wrong with the entry is told in the verdict.
@@ -156,7 +151,7 @@ def verify_entry(
         verdict = replace(verdict, records=records, refusals=tuple(found))
         _compile(records)
         began = time.perf_counter()
-        returns = replay(records, num_threads, on_episodes)
+        returns = replay(records, num_threads)
         verdict = replace(verdict, seconds=time.perf_counter() - began)
         report = score(Results(records, returns), anchors)
         found += _wrong_scores(entry, report)
@@ -169,18 +164,21 @@ def verify_entry(
     return replace(verdict, refusals=tuple(found))
 
 
-def copies(verdicts: Sequence[Verdict]) -> dict[str, str]:
-    """Name of an entry -> one before it that has the same actions: one of the two is a copy of the other."""
-    first: dict[str, str] = {}
-    found = {}
-    for verdict in verdicts:
-        if verdict.records is not None:
-            digest = hashlib.sha256(verdict.records.lengths.tobytes())
-            digest.update(verdict.records.actions.tobytes())
-            other = first.setdefault(digest.hexdigest(), verdict.name)
-            if other != verdict.name:
-                found[verdict.name] = other
-    return found
+def without_copy(verdict: Verdict, seen: dict[str, str]) -> Verdict:
+    """The verdict, refused if an entry before has the same actions: one of the two is a copy of the other.
+
+    Args:
+        verdict: of an entry.
+        seen: hash of the actions -> name of the entry, of those before; this one is added.
+    """
+    if verdict.records is None:
+        return verdict
+    digest = hashlib.sha256(verdict.records.lengths.tobytes())
+    digest.update(verdict.records.actions.tobytes())
+    other = seen.setdefault(digest.hexdigest(), verdict.name)
+    if other == verdict.name:
+        return verdict
+    return replace(verdict, refusals=(*verdict.refusals, f"{EPISODES_FILE}: has the actions of the entry {other}"))
 
 
 def _files(folder: Path, name: str) -> tuple[bytes, int]:
