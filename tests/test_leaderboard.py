@@ -31,7 +31,8 @@ from babyaipp.evaluation import packing
 from babyaipp.evaluation.protocol import EPISODES as PROTOCOL_EPISODES
 from babyaipp.evaluation.protocol import EVALUATION_SEEDS, FRESH_SEEDS, OBSERVATIONS, get_suite
 from babyaipp.evaluation.records import Records, load_records
-from babyaipp.leaderboard import fresh, verify as verifying
+from babyaipp.leaderboard import fresh
+from babyaipp.leaderboard import verify as verifying
 from babyaipp.leaderboard.badges import REPLAYED, REPRODUCED, Badges, read_badges, write_badges
 from babyaipp.leaderboard.entry import ENTRY_FILE, EPISODES_FILE, Entry, EntryError, parse_entry, read_entry, schema
 from babyaipp.leaderboard.submit import submit
