@@ -19,7 +19,8 @@ from babyaipp.evaluation.replay import replay
 from babyaipp.evaluation.report import EPISODES_FILE, REPORT_FILE
 from babyaipp.evaluation.scores import Results, score
 from babyaipp.leaderboard.entry import ENTRY_FILE
-from babyaipp.leaderboard.submit import Told, submit
+from babyaipp.leaderboard.submit import submit
+from babyaipp.leaderboard.told import Told
 from babyaipp.leaderboard.verify import Verdict, verify_entry
 
 EPISODES = 3

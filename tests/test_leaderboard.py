@@ -126,10 +126,6 @@ def test_the_schema_and_the_protocol_name_the_same_observations():
 # Refused: entry.json
 
 
-def deeper(value):
-    return {"x": value}
-
-
 FIELDS = [
     ({"format_version": 2}, "format_version=2"),
     ({"protocol": "1.1"}, "protocol='1.1': this package verifies '1.0'"),
@@ -665,7 +661,7 @@ def submitted(whole_report, tmp_path, monkeypatch, capsys) -> Path:
 
 SUBMISSION = [
     *("--name", "drawn-actions", "--title", "Drawn <i>actions</i>", "--authors", "A. Author", "B. Author"),
-    *("--code", "https://example.org/code", "--parameters", "0", "--frames", "5e6", "--hardware", "2 cores"),
+    *("--code", "https://example.org/code", "--parameters", "0", "--frames", "5000000", "--hardware", "2 cores"),
     *("--date", "2026-01-31", "--privileged", "none"),
 ]
 
@@ -720,7 +716,6 @@ def test_the_command_plays_in_fresh_worlds(submitted, capsys):
         (["verify", ".", "--sample", "0"], "--sample 0 must be at least 1"),
         (["verify", ".", "--threads", "0"], "--threads 0: must be at least 1"),
         (["submit", "nowhere", *SUBMISSION], "nowhere does not hold report.json"),
-        (["submit", "nowhere", *SUBMISSION, "--frames", "1.5"], "--frames 1.5: must be a whole number"),
         (["schema", "--root", "nowhere"], "No such file or directory"),
     ],
 )

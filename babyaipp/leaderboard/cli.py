@@ -9,13 +9,13 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from babyaipp.files import write_whole
+from babyaipp.leaderboard.told import Told
 from babyaipp.refusals import CommandError, refusals
 
 if TYPE_CHECKING:
@@ -27,43 +27,13 @@ _SCHEMA_FILE = "schema.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Submit:
+class Submit(Told):
     """Make the folder of an entry from what `babyaipp evaluate` wrote, and verify it."""
 
     report: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="REPORT")]
     """Folder that `babyaipp evaluate` wrote."""
-    name: str
-    """Of the entry: a-z, 0-9 and hyphens."""
-    title: str
-    """What the board calls it."""
-    authors: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]
-    """Who made the agent."""
-    code: Annotated[str, tyro.conf.arg(metavar="URL")]
-    """Where its code is."""
-    parameters: int
-    """Numbers that one agent learns."""
-    frames: float
-    """Of the training of one agent, such as 5e6. Where each level has its own agent, those of one level."""
-    hardware: str
-    """What it was trained on."""
     checkpoint: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE")] = ()
     """Files of the agents' parameters; the entry has their hashes."""
-    agent: str | None = None
-    """What played, if the report should not tell it."""
-    paper: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
-    """Where the agent is described."""
-    commit: Annotated[str | None, tyro.conf.arg(metavar="SHA")] = None
-    """Of the code: the 40 digits of Git."""
-    training_text: str = "true"
-    """What the texts told in training, as --text of other commands."""
-    observation: Literal["tokens", "text"] = "tokens"
-    """Whether the agent is given word ids or strings."""
-    augmentation: str | None = None
-    """What was done to the training data."""
-    privileged: str | None = None
-    """What the agent knows besides its observations, and what is built into it."""
-    date: Annotated[str | None, tyro.conf.arg(metavar="YYYY-MM-DD")] = None
-    """Of the submission; today's, if not given."""
     root: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("leaderboards")
     """Folder of the boards."""
     threads: int | None = None
@@ -73,41 +43,20 @@ class Submit:
 
     def run(self) -> int:
         """Make and verify it; returns the exit status."""
-        if not self.frames.is_integer():
-            raise CommandError(f"--frames {self.frames}: must be a whole number")
         threads = _threads(self.threads)
         with _extra():
             from babyaipp.leaderboard.entry import EntryError
-            from babyaipp.leaderboard.submit import Told, submit
-        told = Told(
-            name=self.name,
-            title=self.title,
-            authors=self.authors,
-            code=self.code,
-            parameters=self.parameters,
-            frames=int(self.frames),
-            hardware=self.hardware,
-            date=self.date or datetime.now(UTC).date().isoformat(),
-            agent=self.agent,
-            paper=self.paper,
-            commit=self.commit,
-            training_text=self.training_text,
-            observation=self.observation,
-            augmentation=self.augmentation,
-            privileged=self.privileged,
-        )
-        with refusals():
-            try:
+            from babyaipp.leaderboard.submit import submit
+        try:
+            with refusals():
                 folder, verdict = submit(
-                    self.report,
-                    told,
-                    self.root,
+                    *(self.report, self, self.root),
                     checkpoints=self.checkpoint,
                     overwrite=self.overwrite,
                     num_threads=threads,
                 )
-            except EntryError as error:
-                return _refuse(self.name, error.refusals)
+        except EntryError as error:
+            return _refuse(ascii(self.name)[1:-1], error.refusals)
         _tell(verdict)
         print(f"written to {folder}")
         return 0
@@ -146,10 +95,14 @@ class Verify:
         self._check()
         with _extra():
             from babyaipp.leaderboard.badges import read_badges, write_badges
+            from babyaipp.leaderboard.entry import EntryError
             from babyaipp.leaderboard.verify import find_entries, verify_entry, without_copy
-        with refusals():
-            folders = list(dict.fromkeys(folder for path in self.paths for folder in find_entries(path)))
-            boards = {folder.absolute().parent: read_badges(folder.absolute().parent) for folder in folders}
+        try:
+            with refusals():
+                folders = list(dict.fromkeys(folder for path in self.paths for folder in find_entries(path)))
+                boards = {folder.absolute().parent: read_badges(folder.absolute().parent) for folder in folders}
+        except EntryError as error:
+            return _refuse("badges", error.refusals)
         if self.fresh is not None and len(folders) != 1:
             raise CommandError(f"--fresh: PATH must be one entry, not {len(folders)}")
         status, seen = 0, {}
@@ -165,8 +118,11 @@ class Verify:
             status = max(status, _tell(verdict))
             compared: tuple[Compared, ...] = ()
             if self.fresh is not None and verdict.sound:
-                compared = self._play_fresh(verdict, threads)
-                status = _tell_fresh(verdict.name, compared)
+                try:
+                    compared = self._play_fresh(verdict, threads)
+                    status = _tell_fresh(verdict.name, compared)
+                except EntryError as error:
+                    status = _refuse(verdict.name, error.refusals)
             board = folder.absolute().parent
             boards[board] = boards[board].after(verdict, compared)
         if self.badges:

@@ -34,8 +34,8 @@ _LINE = r"^[^\x00-\x1f\x7f-\x9f]+$"
 _URL = r"^https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]{1,5})?(/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)?$"
 
 
-class EntryError(ValueError):
-    """An entry is refused.
+class EntryError(Exception):
+    """An entry is refused: what was asked for can be done, but what is there is not true, or not allowed.
 
     Attributes:
         refusals: why, a line each; each names a file and a field or an episode.
@@ -128,7 +128,7 @@ class Entry(BaseModel):
     """Of this file."""
     protocol: Annotated[str, AfterValidator(_protocol), Field(json_schema_extra={"const": PROTOCOL})]
     """Version of the protocol by which the agent was evaluated."""
-    suite: Annotated[str, AfterValidator(_suite), Field(json_schema_extra={"enum": list(SUITES)})]
+    suite: Annotated[str, Field(max_length=60), AfterValidator(_suite), Field(json_schema_extra={"enum": list(SUITES)})]
     """What the agent played."""
     name: Annotated[
         str,
@@ -180,11 +180,11 @@ class Entry(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Entry:
         if len(set(self.training_seeds)) != len(self.training_seeds):
-            raise ValueError(f"training_seeds={list(self.training_seeds)} must be different")
+            raise ValueError(f"training_seeds={short(list(self.training_seeds))} must be different")
         allowed = get_suite(self.suite).levels
         if tuple(level for level in allowed if level in self.levels) != self.levels:
             raise ValueError(
-                f"levels={list(self.levels)} must be some of {', '.join(allowed)} in this order, each once"
+                f"levels={short(list(self.levels))} must be some of {', '.join(allowed)} in this order, each once"
             )
         return self
 

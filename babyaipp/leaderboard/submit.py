@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babyaipp.evaluation.anchors import Anchors
@@ -23,29 +24,8 @@ from babyaipp.leaderboard.entry import (
     parse_entry,
     parse_json,
 )
+from babyaipp.leaderboard.told import Told
 from babyaipp.leaderboard.verify import Verdict, sha256_of, verify_entry
-
-
-@dataclass(frozen=True)
-class Told:
-    """What only the authors of an entry know; see `Entry` for what it means."""
-
-    name: str
-    title: str
-    authors: tuple[str, ...]
-    code: str
-    parameters: int
-    frames: int
-    hardware: str
-    date: str
-    agent: str | None = None
-    """None: as the report says."""
-    paper: str | None = None
-    commit: str | None = None
-    training_text: str = "true"
-    observation: str = "tokens"
-    augmentation: str | None = None
-    privileged: str | None = None
 
 
 def submit(
@@ -127,11 +107,12 @@ def _entry(report: Path, told: Told, checkpoints: tuple[Path, ...], episodes: in
     names = [file.name for file in checkpoints]
     if len(set(names)) != len(names):
         raise ValueError(f"checkpoints have the same name: {next(name for name in names if names.count(name) > 1)}")
-    values = asdict(told) | {
+    values = {each.name: getattr(told, each.name) for each in fields(Told)} | {
         "format_version": FORMAT_VERSION,
         "protocol": records.protocol,
         "suite": records.suite.name,
         "agent": found["agent"] if told.agent is None else told.agent,
+        "date": told.date or datetime.now(UTC).date().isoformat(),
         "training_seeds": records.runs,
         "greedy": found["greedy"],
         "checkpoint_sha256": {file.name: sha256_of(file) for file in sorted(checkpoints, key=lambda file: file.name)},

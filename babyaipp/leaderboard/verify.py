@@ -159,7 +159,7 @@ def verify_entry(
         if reference:
             done = replay_reference(records, reference, reference_seed)
             verdict = replace(verdict, referenced=len(done))
-    except (ValueError, OSError) as error:
+    except (EntryError, ValueError, OSError) as error:
         found += [_without_path(line, folder / EPISODES_FILE) for line in _lines(error)]
     return replace(verdict, refusals=tuple(found))
 
