@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from babyaipp import __version__
 from babyaipp.files import write_whole
@@ -68,7 +68,7 @@ class Badges(BaseModel):
     model_config = CONFIG
 
     format_version: Literal[1] = 1
-    entries: Annotated[dict[str, Badge], Field(default_factory=dict)]
+    entries: dict[str, Badge] = {}
     """Name of an entry -> what was found of it."""
 
     def of(self, entry: Entry) -> tuple[str, ...]:

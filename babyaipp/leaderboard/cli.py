@@ -105,7 +105,8 @@ class Verify:
             return _refuse("badges", error.refusals)
         if self.fresh is not None and len(folders) != 1:
             raise CommandError(f"--fresh: PATH must be one entry, not {len(folders)}")
-        status, seen = 0, {}
+        status = 0
+        seen: dict[str, str] = {}
         for folder in folders:
             with refusals():
                 verdict = verify_entry(
