@@ -286,14 +286,16 @@ def with_actions(arrays: dict, actions: np.ndarray) -> dict:
     return {"actions": packing._pack_digits(actions), "packing": np.asarray(packing.BASE)}
 
 
-FELL = 1
+ENDED = 2
 
 
 def other_actions(arrays: dict) -> dict:
     actions = small_records().actions.copy()
     told = small_records()
-    assert CAUSES[told.cause[0, 0, FELL]] not in ("success", "timeout")
-    actions[told.offsets[FELL] : told.offsets[FELL + 1]] = DONE  # which does nothing, so that the episode does not end
+    assert CAUSES[told.cause[0, 0, ENDED]] != "timeout"
+    actions[told.offsets[ENDED] : told.offsets[ENDED + 1]] = (
+        DONE  # which does nothing, so that the episode does not end
+    )
     return with_actions(arrays, actions)
 
 
@@ -333,7 +335,7 @@ EPISODE = "of CrossTwo/"
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (other_actions, f"episode {FELL} {EPISODE}Train/true, run 3, seed 200000000{FELL}, has not ended"),
+        (other_actions, f"episode {ENDED} {EPISODE}Train/true, run 3, seed 200000000{ENDED}, has not ended"),
         (other_cause, f"episode 1 {EPISODE}HeldOut/lorem, run 8, seed 2000000001, ends by"),
         (other_time, f"episode 2 {EPISODE}HeldOut/contradict, run 8, seed 2000000002, ends after"),
         (action_out_of_range, "action 7 is out of range"),
