@@ -27,11 +27,13 @@ from entries import (
 from played import records
 
 from babyaipp.cli import main
-from babyaipp.engine.state import CAUSES
+from babyaipp.engine.state import CAUSES, SUCCESS
 from babyaipp.evaluation import packing
+from babyaipp.evaluation.agents import RandomAgent
 from babyaipp.evaluation.protocol import EPISODES as PROTOCOL_EPISODES
-from babyaipp.evaluation.protocol import EVALUATION_SEEDS, FRESH_SEEDS, OBSERVATIONS, get_suite
+from babyaipp.evaluation.protocol import EVALUATION_SEEDS, FIRST_SEED, FRESH_SEEDS, OBSERVATIONS, Cell, get_suite
 from babyaipp.evaluation.records import Records, load_records
+from babyaipp.evaluation.run import play_cell, play_cell_by_planner
 from babyaipp.leaderboard import fresh
 from babyaipp.leaderboard import verify as verifying
 from babyaipp.leaderboard.badges import REPLAYED, REPRODUCED, Badges, read_badges, write_badges
@@ -538,7 +540,7 @@ def test_checkpoints_are_hashed_by_name(tmp_path):
 # Fresh worlds and badges
 
 
-def oracle_like(success: float, runs: tuple[int, ...] = (0, 1)) -> Records:
+def claiming(success: float, runs: tuple[int, ...] = (0, 1)) -> Records:
     """Records that claim so much success; only their causes matter to the comparison."""
     claimed = small_records(runs)
     cause = np.where(np.arange(claimed.cause.size).reshape(claimed.cause.shape) % 100 < 100 * success, 1, 2)
@@ -561,33 +563,32 @@ def test_an_agent_that_plays_as_claimed_is_reproduced_and_one_that_does_not_is_n
         asked.append(count)
         return range(FRESH_SEEDS + 100 * len(asked), FRESH_SEEDS + 100 * len(asked) + count)
 
-    honest = fresh.play_fresh(entry, oracle_like(1.0), "oracle", None, 20, draw=draw)
+    honest = fresh.play_fresh(entry, claiming(1.0), "oracle", None, 20, draw=draw)
     assert asked == [20, 20]
     assert [(each.level, each.fresh_episodes, each.episodes) for each in honest] == [("CrossTwo", 40, 2 * EPISODES)]
     assert honest[0].fresh > 0.8
     assert fresh.differing(honest) == ()
-    boasting = fresh.play_fresh(entry, oracle_like(1.0), "random", None, 20, draw=draw)
+    boasting = fresh.play_fresh(entry, claiming(1.0), "random", None, 20, draw=draw)
     assert boasting[0].fresh < 0.5
     assert [each.level for each in fresh.differing(boasting)] == ["CrossTwo"]
-    modest = fresh.play_fresh(entry, oracle_like(0.0), "oracle", None, 20, draw=draw)
+    modest = fresh.play_fresh(entry, claiming(0.0), "oracle", None, 20, draw=draw)
     assert fresh.differing(modest) == modest
 
 
-def test_the_same_fresh_seeds_give_what_the_environment_gives(folder):
-    entry = read_entry(folder)
-    protocols = fresh.play_fresh(
-        entry, small_records(), "oracle", None, 8, draw=lambda count: list(range(2_000_000_000, 2_000_000_000 + count))
-    )
-    half_steps = records_of_oracle(8)
-    assert protocols[0].fresh_successes == 2 * half_steps
-
-
-def records_of_oracle(count: int) -> int:
-    """Successes of the oracle in the first episodes of the protocol."""
-    from babyaipp.evaluation.protocol import Cell
-    from babyaipp.evaluation.run import play_cell_by_planner
-
-    return int((play_cell_by_planner("oracle", Cell("CrossTwo", "HeldOut"), count).cause == 1).sum())
+def test_the_seeds_that_are_drawn_are_played(folder):
+    told = read_entry(folder)
+    drawn = range(FIRST_SEED, FIRST_SEED + 8)
+    planned = fresh.play_fresh(told, small_records(), "oracle", None, 8, draw=lambda count: drawn[:count])
+    protocols = play_cell_by_planner("oracle", Cell("CrossTwo", "HeldOut"), 8)
+    assert planned[0].fresh_successes == 2 * int((protocols.cause == SUCCESS).sum())
+    cell, agent = Cell("CrossTwo", "Train"), RandomAgent(5)
+    starts: dict = {}
+    one, other = play_cell(agent, cell, 8, starts=starts), play_cell(agent, cell, starts=starts, seeds=drawn)
+    for name, values in vars(one).items():
+        assert (values == getattr(other, name)).all()
+    elsewhere = play_cell(agent, cell, starts=starts, seeds=range(8))
+    assert len(elsewhere.lengths) == 8
+    assert not np.array_equal(elsewhere.half_steps, one.half_steps)
 
 
 def test_the_more_levels_are_compared_the_more_one_must_differ():
