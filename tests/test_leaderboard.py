@@ -588,7 +588,7 @@ def test_the_seeds_that_are_drawn_are_played(folder):
         assert (values == getattr(other, name)).all()
     elsewhere = play_cell(agent, cell, starts=starts, seeds=range(8))
     assert len(elsewhere.lengths) == 8
-    assert not np.array_equal(elsewhere.half_steps, one.half_steps)
+    assert not np.array_equal(elsewhere.lengths, one.lengths)
 
 
 def test_the_more_levels_are_compared_the_more_one_must_differ():
