@@ -1,5 +1,5 @@
 """The command line: lists levels, plays, renders and describes worlds, lets planners play. The only place that wires
-things together.
+things together, beside `leaderboard/cli.py`.
 
 What loads Minigrid, pygame and Numba is imported by the commands that need it.
 """
@@ -13,8 +13,7 @@ import re
 import secrets
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,7 +22,9 @@ import tyro
 
 from babyaipp import __version__
 from babyaipp.files import write_whole
+from babyaipp.leaderboard.cli import Leaderboard
 from babyaipp.levels import COLORS, LEVELS, PROPERTIES, Level, Split, parse_env_id
+from babyaipp.refusals import CommandError, refusals
 from babyaipp.texts import TEXT_CONDITION_NAMES
 from babyaipp.world import World
 
@@ -43,10 +44,6 @@ _GIF_COLORS = 128
 _HEADER = ("rooms", "floor colours", "properties", "held-out rules")
 _COLUMN_WIDTHS = (5, 7, 15, 27)
 _NO_BREAK_SPACE = "\xa0"
-
-
-class CommandError(Exception):
-    """Something that the user asked for cannot be done; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +82,14 @@ class _Episode:
             raise CommandError(f"--seed {seed}: must be at least 0")
         if tile_size is not None and not 1 <= tile_size <= _MOST_TILE_PIXELS:
             raise CommandError(f"--tile-size {tile_size}: must be 1 to {_MOST_TILE_PIXELS}")
-        with _refusals():
+        with refusals():
             level, split = parse_env_id(self.env_id)
         world = None if self.world is None else _read_world(self.world, level, split)
         from babyaipp.play import Game
         from babyaipp.reference.env import make
 
         tile_size = tile_size or min(_PIXELS_OF_WINDOW // level.height, _MAX_TILE_PIXELS)
-        with _refusals():
+        with refusals():
             env = make(level.name, split, text=text, sentence_order=self.sentence_order, tile_size=tile_size)
             return Game(env, seed, world)
 
@@ -211,10 +208,10 @@ class Demos:
         from babyaipp.planners.progress import Progress
         from babyaipp.planners.rollout import check_run
 
-        with _refusals():
+        with refusals():
             level, split = parse_env_id(self.env_id)
             check_run(self.episodes, self.seed)
-        with Progress(self.env_id, self.episodes) as progress, _refusals(f"--out {self.out}: "):
+        with Progress(self.env_id, self.episodes) as progress, refusals(f"--out {self.out}: "):
             try:
                 written = demos.record_demos(
                     self.out,
@@ -258,10 +255,10 @@ class Headroom:
         from babyaipp.planners.progress import Progress
         from babyaipp.planners.rollout import check_run
 
-        with _refusals():
+        with refusals():
             asked = {env_id: parse_env_id(env_id) for env_id in self.env_ids or _all_ids()}
             check_run(self.episodes, self.seed)
-        with _refusals(f"--json {self.json}: "):
+        with refusals(f"--json {self.json}: "):
             results = headroom.Results(self.json, self.episodes, self.seed, self.overwrite)
         print(headroom.header(list(asked), self.markdown), flush=True)
         for env_id, (level, split) in asked.items():
@@ -269,7 +266,7 @@ class Headroom:
             if entry is None:
                 with Progress(env_id, len(headroom.PLAYERS) * self.episodes) as progress:
                     entry = headroom.measure(level, split, self.episodes, self.seed, progress.at)
-                with _refusals(f"--json {self.json}: "):
+                with refusals(f"--json {self.json}: "):
                     results.add(entry)
             print(headroom.rows(entry, list(asked), self.markdown), flush=True)
 
@@ -309,7 +306,7 @@ class Evaluate:
             *(self.agent, self.suite, self.levels or None, self.checkpoint, self.seeds, not self.sampled),
             episodes=self.episodes,
         )
-        with _refusals():
+        with refusals():
             if self.threads < 1:
                 raise ValueError(f"threads={self.threads} must be at least 1")
             _, cells = asked.check()
@@ -322,7 +319,7 @@ class Evaluate:
                 progress.at(done)
 
             try:
-                with _refusals():
+                with refusals():
                     told = report.run_evaluation(
                         asked, self.out, num_threads=self.threads, overwrite=self.overwrite, on_cell=on_cell
                     )
@@ -341,6 +338,7 @@ Command = (
     | Annotated[Demos, tyro.conf.subcommand("demos")]
     | Annotated[Headroom, tyro.conf.subcommand("headroom")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Leaderboard, tyro.conf.subcommand("leaderboard")]
 )
 
 
@@ -351,6 +349,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: instead of those of the process.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    status = 0
     try:
         if list(arguments) == ["--version"]:
             print(f"babyaipp {__version__}")
@@ -360,9 +359,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 prog="babyaipp",
                 description="BabyAI++: grid worlds whose rules stand in a text. --version prints the version.",
                 args=arguments,
-                config=(tyro.conf.FlagCreatePairsOff,),
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
             )
-            command.run()
+            status = command.run() or 0
         sys.stdout.flush()
     except CommandError as error:
         print(f"babyaipp: {error}", file=sys.stderr)
@@ -373,7 +372,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has enough; what is left in the buffer must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return 0
+    return status
 
 
 def _all_ids() -> list[str]:
@@ -436,19 +435,8 @@ def _level_data(level: Level) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _refusals(prefix: str = "") -> Iterator[None]:
-    """Turn the refusal of an argument into a message for the user."""
-    try:
-        yield
-    except OSError as error:
-        raise CommandError(f"{prefix}{error.strerror}") from None
-    except ValueError as error:
-        raise CommandError(f"{prefix}{error}") from None
-
-
 def _read_world(path: Path, level: Level, split: Split) -> World:
-    with _refusals(f"--world {path}: "):
+    with refusals(f"--world {path}: "):
         text = path.read_text(encoding="utf-8")
         if text.lstrip().startswith("{"):
             return World.from_dict(json.loads(text))
@@ -477,7 +465,7 @@ def _image_bytes(game: Game, actions: Sequence[str], kind: str) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    with _refusals(f"--out {path}: "):
+    with refusals(f"--out {path}: "):
         write_whole(path, data)
 
 

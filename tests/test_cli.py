@@ -61,7 +61,7 @@ def test_help_and_version_load_no_environment():
     code = (
         "import sys, babyaipp.cli\n"
         "try: babyaipp.cli.main(sys.argv[1:])\n"
-        "finally: assert not {'pygame', 'minigrid', 'PIL', 'torch', 'numba'} & set(sys.modules)"
+        "finally: assert not {'pygame', 'minigrid', 'PIL', 'torch', 'numba', 'pydantic', 'scipy'} & set(sys.modules)"
     )
     for argument, expected in (("--help", "describe"), ("--version", __version__)):
         result = subprocess.run([sys.executable, "-c", code, argument], capture_output=True, text=True, check=True)

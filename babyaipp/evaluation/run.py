@@ -47,7 +47,12 @@ play."""
 
 
 def play_cell(
-    agent: Agent, cell: Cell, episodes: int = EPISODES, num_threads: int = 1, starts: Starts | None = None
+    agent: Agent,
+    cell: Cell,
+    episodes: int = EPISODES,
+    num_threads: int = 1,
+    starts: Starts | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> Played:
     """Play a cell with an agent; all episodes begin together.
 
@@ -57,14 +62,19 @@ def play_cell(
         episodes: how many.
         num_threads: of the engine.
         starts: worlds that are there already are taken, others added.
+        seeds: environment seeds instead of the protocol's, one an episode; without `episodes` and `starts` then.
 
     Raises:
         ValueError: the agent gave something that are no actions.
     """
+    if seeds is None:
+        seeds, starts = episode_seeds(episodes).tolist(), {} if starts is None else starts
+    else:
+        starts = {}
     envs = BatchedWorlds(
         cell.level,
         cell.split,
-        episodes,
+        len(seeds),
         text=cell.text,
         autoreset_mode="Disabled",
         copy=False,
@@ -72,14 +82,15 @@ def play_cell(
         num_threads=num_threads,
     )
     try:
-        return _play(envs, agent, cell, episodes, {} if starts is None else starts)
+        return _play(envs, agent, cell, seeds, starts)
     finally:
         envs.close()
 
 
-def _play(envs: BatchedWorlds, agent: Agent, cell: Cell, episodes: int, starts: Starts) -> Played:
+def _play(envs: BatchedWorlds, agent: Agent, cell: Cell, seeds: Sequence[int], starts: Starts) -> Played:
+    episodes = len(seeds)
     if (cell.level, cell.split) not in starts:
-        envs.reset(seed=episode_seeds(episodes).tolist())
+        envs.reset(seed=list(seeds))
         starts[cell.level, cell.split] = envs.state()
     envs.set_state(starts[cell.level, cell.split])
     observations = envs.observe()
@@ -110,11 +121,14 @@ def _play(envs: BatchedWorlds, agent: Agent, cell: Cell, episodes: int, starts: 
     return Played(lengths, cause, half_steps, by_episode[was_playing].astype(np.uint8))
 
 
-def play_cell_by_planner(name: str, cell: Cell, episodes: int = EPISODES) -> Played:
-    """Play a cell with one of the planners, which read no text: the oracle knows the rules, blind does not."""
-    seeds = episode_seeds(episodes).tolist()
+def play_cell_by_planner(name: str, cell: Cell, episodes: int = EPISODES, seeds: Sequence[int] | None = None) -> Played:
+    """Play a cell with one of the planners, which read no text: the oracle knows the rules, blind does not.
+
+    `seeds` are as those of `play_cell`.
+    """
+    seeds = episode_seeds(episodes).tolist() if seeds is None else seeds
     parts = []
-    for start in range(0, episodes, BATCH):
+    for start in range(0, len(seeds), BATCH):
         planner = make_planner(name, cell.level, cell.split)
         parts.append(play_seeds(planner, cell.row, cell.split, seeds[start : start + BATCH]))  # type: ignore[arg-type]
     return Played(

@@ -1,0 +1,25 @@
+"""How a command of the command line refuses: with a line that says why, not with a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class CommandError(Exception):
+    """Something that the user asked for cannot be done; the message says why."""
+
+
+@contextmanager
+def refusals(prefix: str = "") -> Iterator[None]:
+    """Turn the refusal of an argument into a message for the user.
+
+    Raises:
+        CommandError: what is done raised ValueError or OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(f"{prefix}{error.strerror}") from None
+    except ValueError as error:
+        raise CommandError(f"{prefix}{error}") from None
