@@ -9,7 +9,7 @@ after k actions.
     width, height, max_steps, cause             of the world; how it ended
     tiles                                       a character a cell: number of the tile's colour, "." without one
     things                                      two hexadecimal digits a cell: the thing that is there at the start
-    poses                                       of each frame: 4 * the agent's cell + its direction (0 right, 1 down ...)
+    poses                                       of each frame: 4 * the agent's cell + direction (0 right, 1 down ...)
     half_steps                                  of each frame: the time, two a step
     actions                                     a digit each
     changes                                     (frame, cell, thing): what else changes

@@ -1,0 +1,1 @@
+"""Results that others can check: entries, their verification, and the board that shows them."""
