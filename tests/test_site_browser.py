@@ -12,6 +12,11 @@ from typing import Any
 
 import pytest
 from boards import MARKUP, entry, hostile
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from babyaipp.evaluation.films import reel
 from babyaipp.evaluation.html import report_html
@@ -20,14 +25,7 @@ from babyaipp.leaderboard.site import Shown, build
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 
-if not (BROWSER and DRIVER):
-    pytest.skip("no chromium or no chromedriver on this machine", allow_module_level=True)
-
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select, WebDriverWait
+pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="no Chromium or no chromedriver on this machine")
 
 FLAGS = (
     *("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "disable-dev-shm-usage", "window-size=1200,900"),

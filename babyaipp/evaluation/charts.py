@@ -75,20 +75,20 @@ def bars(about: str, series: Sequence[str], groups: Sequence[Group], whole: floa
     for group in groups:
         parts.append(_text(0, y + 13, group.heading, "h"))
         y += _LINE + 2
-        for number, (name, row) in enumerate(zip(series, group.series, strict=True)):
+        for place, (name, row) in enumerate(zip(series, group.series, strict=True)):
             if row:
-                parts += _bar(name, number, row, y, scale)
+                parts += _bar(name, place, row, y, scale)
                 y += _LINE
         y += _GAP
     return _svg(about, y + _AXIS, [*_axis(scale, ticks, y), *parts])
 
 
-def _bar(name: str, number: int, row: tuple[Mark, ...], y: float, scale: Callable[[float], float]) -> list[str]:
+def _bar(name: str, which: int, row: tuple[Mark, ...], y: float, scale: Callable[[float], float]) -> list[str]:
     value = math.fsum(mark.value for mark in row) / len(row)
     start, end = sorted((scale(0.0), scale(value)))
     told = f"{name}: {value:.3f}" + "".join(f"; {_told(mark)}" for mark in row if mark.low is not None)
     parts = [
-        f'<g><title>{escape(told)}</title><rect class="p{number % COLORS} bar" x="{start:.1f}" y="{y + 3:.1f}" '
+        f'<g><title>{escape(told)}</title><rect class="p{which % COLORS} bar" x="{start:.1f}" y="{y + 3:.1f}" '
         f'width="{end - start:.1f}" height="{_LINE - 5}"/>'
     ]
     for place, mark in enumerate(row):
@@ -98,7 +98,7 @@ def _bar(name: str, number: int, row: tuple[Mark, ...], y: float, scale: Callabl
         if len(row) > 1 or mark.low is not None:
             parts.append(f'<circle class="d" cx="{scale(mark.value):.1f}" cy="{at:.1f}" r="1.8"/>')
     parts.append("</g>")
-    return [_text(12, y + 13, name), *parts, _text(_WIDTH, y + 13, f"{value:.3f}", "n")]
+    return [_text(12, y + 13, name), *parts, _text(_WIDTH, y + 13, number(value), "n")]
 
 
 def estimates(about: str, rows: Sequence[Estimate]) -> str:
@@ -117,7 +117,7 @@ def estimates(about: str, rows: Sequence[Estimate]) -> str:
         parts.append(f'<path class="v p0" d="M{x:.1f} {at - 6:.1f}v12"/>')
         parts += [f'<circle class="d" cx="{scale(run):.1f}" cy="{at + 11:.1f}" r="2.6"/>' for run in row.runs]
         parts.append("</g>")
-        parts += [_text(0, y + 14, row.label), _text(_WIDTH, y + 14, f"{row.mark.value:.3f}", "n")]
+        parts += [_text(0, y + 14, row.label), _text(_WIDTH, y + 14, number(row.mark.value), "n")]
         y += 34
     return _svg(about, y + _AXIS, [*_axis(scale, ticks, y), *parts])
 
@@ -130,11 +130,11 @@ def shares(about: str, series: Sequence[str], rows: Sequence[tuple[str, Sequence
     for label, values in rows:
         start = 0.0
         parts.append(_text(0, y + 14, label))
-        for number, (name, value) in enumerate(zip(series, values, strict=True)):
+        for which, (name, value) in enumerate(zip(series, values, strict=True)):
             if value > 0:
                 x, end = scale(start), scale(start + value)
                 parts.append(
-                    f'<rect class="p{number % COLORS}" x="{x:.1f}" y="{y + 2:.1f}" width="{end - x:.1f}" '
+                    f'<rect class="p{which % COLORS}" x="{x:.1f}" y="{y + 2:.1f}" width="{end - x:.1f}" '
                     f'height="{_LINE - 2}"><title>{escape(f"{label}, {name}: {value:.3f}")}</title></rect>'
                 )
                 start += value
@@ -156,13 +156,13 @@ def curves(about: str, lines: Sequence[Curve], x_label: str, y_label: str) -> st
         parts.append(f'<path class="g" d="M{place(0, tick)}L{place(1, tick)}M{place(tick, 0)}L{place(tick, 1)}"/>')
         x, y = (float(part) for part in place(tick, tick).split())
         parts += [_text(x, bottom + 16, f"{tick:g}", "m"), _text(left - 6, y + 4, f"{tick:g}", "n")]
-    for number, line in reversed(list(enumerate(lines))):
+    for which, line in reversed(list(enumerate(lines))):
         if line.band:
             edge = [place(x, high) for x, _, high in line.band] + [place(x, low) for x, low, _ in reversed(line.band)]
-            parts.append(f'<path class="b p{number % COLORS}" d="M{"L".join(edge)}Z"/>')
-        kind = "l own" if number == 0 else "l"
+            parts.append(f'<path class="b p{which % COLORS}" d="M{"L".join(edge)}Z"/>')
+        kind = "l own" if which == 0 else "l"
         path = "L".join(place(x, y) for x, y in line.points)
-        parts.append(f'<path class="{kind} p{number % COLORS}" d="M{path}"><title>{escape(line.label)}</title></path>')
+        parts.append(f'<path class="{kind} p{which % COLORS}" d="M{path}"><title>{escape(line.label)}</title></path>')
     parts.append(_text((left + _WIDTH) / 2, bottom + 36, x_label, "m"))
     parts.append(
         f'<text class="m" transform="translate(11 {top + height / 2:.1f}) rotate(-90)">{escape(y_label)}</text>'
@@ -173,16 +173,21 @@ def curves(about: str, lines: Sequence[Curve], x_label: str, y_label: str) -> st
 def legend(series: Sequence[str]) -> str:
     """What the colours mean, as a list in HTML."""
     items = (
-        f'<li><svg class="swatch" viewBox="0 0 12 12" aria-hidden="true"><rect class="p{number % COLORS}" width="12" '
+        f'<li><svg class="swatch" viewBox="0 0 12 12" aria-hidden="true"><rect class="p{which % COLORS}" width="12" '
         f'height="12"/></svg>{escape(name)}</li>'
-        for number, name in enumerate(series)
+        for which, name in enumerate(series)
     )
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
+def number(value: float) -> str:
+    """A score, to three places."""
+    return f"{round(value, 3) + 0.0:.3f}"  # no negative zero
+
+
 def _scale(numbers: Sequence[float]) -> tuple[Callable[[float], float], list[float]]:
     """From numbers to pixels, and where the axis has its lines; all numbers must be finite."""
-    if not all(math.isfinite(number) for number in numbers):
+    if not all(math.isfinite(each) for each in numbers):
         raise ValueError("a chart's numbers must be finite")
     low, high = min(numbers), max(numbers)
     span = high - low or 1.0
@@ -191,7 +196,7 @@ def _scale(numbers: Sequence[float]) -> tuple[Callable[[float], float], list[flo
     last = max(last, first + 1)
     ticks = [step * place for place in range(first, last + 1)]
     start, unit = ticks[0], (_WIDTH - _LEFT - _RIGHT) / (ticks[-1] - ticks[0])
-    return (lambda number: _LEFT + (number - start) * unit), ticks
+    return (lambda value: _LEFT + (value - start) * unit), ticks
 
 
 def _axis(scale: Callable[[float], float], ticks: Sequence[float], bottom: float) -> list[str]:
@@ -205,12 +210,12 @@ def _axis(scale: Callable[[float], float], ticks: Sequence[float], bottom: float
 
 def _extent(marks: Sequence[Mark]) -> list[float]:
     found = [(mark.value, mark.low, mark.high) for mark in marks]
-    return [number for numbers in found for number in numbers if number is not None]
+    return [each for numbers in found for each in numbers if each is not None]
 
 
 def _told(mark: Mark) -> str:
-    between = "" if mark.low is None or mark.high is None else f" ({mark.low:.3f} to {mark.high:.3f})"
-    return f"{mark.value:.3f}{between}"
+    between = "" if mark.low is None or mark.high is None else f" ({number(mark.low)} to {number(mark.high)})"
+    return f"{number(mark.value)}{between}"
 
 
 def _text(x: float, y: float, text: str, kind: str = "") -> str:

@@ -14,15 +14,15 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from babyaipp.engine.state import CAUSES
 from babyaipp.evaluation import charts
 from babyaipp.evaluation.films import reel
 from babyaipp.evaluation.protocol import EPISODES, PROTOCOL, Suite, get_suite
 from babyaipp.evaluation.records import Records
 from babyaipp.evaluation.scores import SCORES
 from babyaipp.levels import is_deadly_name
+from babyaipp.tiles import PROPERTIES
 
-FAILURES = tuple(cause for cause in CAUSES if cause in ("timeout", "failure") or is_deadly_name(cause))
+FAILURES = ("timeout", "failure", *filter(is_deadly_name, PROPERTIES))
 """How an episode can end but by success."""
 MEANINGS: Mapping[str, str] = {
     "success": "share of episodes in which the instruction was fulfilled, in the part that ranks",
@@ -46,7 +46,7 @@ def environment(*packages: str) -> Environment:
         keep_trailing_newline=True,
     )
     found.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":"), "allow_nan": False}
-    found.filters["score_name"] = score_name
+    found.filters |= {"score_name": score_name, "number": charts.number, "interval": interval}
     return found
 
 
@@ -70,6 +70,12 @@ PLAYER = (_HERE, "player.js")
 def score_name(name: str) -> str:
     """A score's name for people."""
     return {"success": "success", "gap": "generalisation gap"}.get(name, name.replace("_", " "))
+
+
+def interval(bounds: Sequence[float]) -> str:
+    """Both bounds of a score."""
+    low, high = bounds
+    return f"{charts.number(low)} to {charts.number(high)}"
 
 
 def scores_chart(report: Mapping[str, Any]) -> Markup:

@@ -26,6 +26,7 @@ from babyaipp.evaluation.html import (
     PLAYER,
     chart_parts,
     environment,
+    interval,
     page_parts,
     part_name,
     score_name,
@@ -100,6 +101,11 @@ class Shown:
     def title(self) -> str:
         """What it calls itself; else its name."""
         return plain(self.info.get("title") or self.name) or self.name
+
+    @property
+    def authors(self) -> str:
+        """Whose it is; empty if it does not say."""
+        return plain(self.info.get("authors"))
 
     @property
     def suite(self) -> str:
@@ -177,12 +183,12 @@ def markdown(entries: Sequence[Shown]) -> str:
         lines += [_line(header), _line(["---"] * len(header))]
         for row in rows:
             cells = [_MISSING if row.rank is None else str(row.rank), _markdown_link(row.entry)]
-            low, high = row.entry.report["scores"]["success"]["interval"]
-            cells += [f"{row.entry.success:.3f}", f"{low:.3f} to {high:.3f}"]
+            cells += [charts.number(row.entry.success), interval(row.entry.report["scores"]["success"]["interval"])]
             for name in SCORES[1:]:
                 score = row.score(name)
-                cells.append(_MISSING if score is None else f"{score['iqm']:.3f}")
-            cells += [str(row.seeds), escaped(row.entry.info.get("frames")), ", ".join(row.entry.badges) or _MISSING]
+                cells.append(_MISSING if score is None else charts.number(score["iqm"]))
+            cells += [str(row.seeds), _MISSING if row.frames is None else f"{row.frames:,}"]
+            cells.append(", ".join(row.entry.badges) or _MISSING)
             lines.append(_line(cells))
         lines.append("")
         if any(row.rank is None for row in rows):
