@@ -57,11 +57,11 @@ def entry(
     runs: tuple[int, ...] = (3, 8),
     ranked: bool = True,
     badges: tuple[str, ...] = ("replayed",),
-    **info: Any,
+    info: dict[str, Any] | None = None,
 ) -> Shown:
     """An entry of random actions that differ by training seed; `info` replaces fields of `INFO`."""
     played = records(suite, levels, runs)
-    told = INFO | {"suite": suite, "levels": list(levels), "training_seeds": list(runs)} | info
+    told = INFO | {"suite": suite, "levels": list(levels), "training_seeds": list(runs)} | (info or {})
     return Shown(name, told, report_of(played), played, ranked, badges)
 
 

@@ -70,8 +70,10 @@ class Page(HTMLParser):
 def board() -> list[Shown]:
     """Entries of two suites, one of them with markup in every field."""
     return [
-        entry("good", levels=LEVELS_SHOWN, runs=(3, 8, 9), title="A good one", badges=("replayed", "reproduced")),
-        entry("evil", runs=(4, 5, 6), **hostile()),
+        entry(
+            "good", levels=LEVELS_SHOWN, runs=(3, 8, 9), info={"title": "A good one"}, badges=("replayed", "reproduced")
+        ),
+        entry("evil", runs=(4, 5, 6), info=hostile()),
         entry("other", suite="classic", levels=("GoToRedBall",), runs=(1,), ranked=False),
     ]
 
@@ -315,7 +317,7 @@ def test_films_show_what_the_engine_does(varied, number):
     for frame, pose in enumerate(told["poses"]):
         if frame:
             _, _, terminated, truncated, infos = envs.step(np.array([int(told["actions"][frame - 1])]))
-        state = {name: array[0] for name, array in envs.state().items()}
+        state = envs.state()[0]
         assert pose == 4 * (int(state["agent_y"]) * told["width"] + int(state["agent_x"])) + int(state["agent_dir"])
         assert told["half_steps"][frame] == state["half_steps"]
         assert carried_at(told, frame) == state["carried"]

@@ -110,7 +110,7 @@ def film(records: Records, at: tuple[int, int, int]) -> dict[str, Any]:
     return {
         **{"level": cell.level, "split": cell.split, "text": cell.text},
         **{"run": records.runs[run], "episode": episode, "seed": seed},
-        **{"mission": env.mission, "description": split_sentences(env.description), "rules": dict(env.rules)},
+        **{"mission": env.mission, "description": list(split_sentences(env.description)), "rules": dict(env.rules)},
         **{"width": width, "height": height, "max_steps": int(env.max_steps), "cause": cause},
         "tiles": "".join("." if tile is None else str(_COLOR_IDS[tile.color]) for tile in tiles),
         "things": bytes(start).hex(),
