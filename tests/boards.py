@@ -8,8 +8,10 @@ import numpy as np
 from played import records
 
 from babyaipp.evaluation.anchors import Anchors
+from babyaipp.evaluation.protocol import get_suite
 from babyaipp.evaluation.records import Records
 from babyaipp.evaluation.replay import replay
+from babyaipp.evaluation.run import play_cell_by_planner
 from babyaipp.evaluation.scores import Results, score
 from babyaipp.leaderboard.site import Shown
 
@@ -49,6 +51,18 @@ def report_of(played: Records) -> dict[str, Any]:
     return score(Results(played, replay(played)), anchors_for(played))
 
 
+def planned(planner: str, suite: str, levels: tuple[str, ...], runs: tuple[int, ...], episodes: int = 4) -> Records:
+    """Records of a planner, the same ones in each run."""
+    cells = get_suite(suite).cells(levels)
+    played = [play_cell_by_planner(planner, cell, episodes) for cell in cells] * len(runs)
+    shape = (len(runs), len(cells), episodes)
+    lengths, cause, half_steps = (
+        np.stack([getattr(each, name) for each in played]).reshape(shape) for name in ("lengths", "cause", "half_steps")
+    )
+    actions = np.concatenate([each.actions for each in played])
+    return Records(get_suite(suite), cells, runs, lengths, cause, half_steps, actions)
+
+
 def entry(
     name: str = "some",
     *,
@@ -57,10 +71,11 @@ def entry(
     runs: tuple[int, ...] = (3, 8),
     ranked: bool = True,
     badges: tuple[str, ...] = ("replayed",),
+    planner: str | None = None,
     info: dict[str, Any] | None = None,
 ) -> Shown:
-    """An entry of random actions that differ by training seed; `info` replaces fields of `INFO`."""
-    played = records(suite, levels, runs)
+    """An entry of random actions that differ by training seed, or of a planner's; `info` replaces fields of `INFO`."""
+    played = records(suite, levels, runs) if planner is None else planned(planner, suite, levels, runs)
     told = INFO | {"suite": suite, "levels": list(levels), "training_seeds": list(runs)} | (info or {})
     return Shown(name, told, report_of(played), played, ranked, badges)
 

@@ -37,7 +37,7 @@ SHOWN = " ".join(MARKUP.split())
 @pytest.fixture(scope="module")
 def entries() -> list[Shown]:
     return [
-        entry("good", levels=("CrossTwo", "Courier"), runs=(3, 8, 9), info={"title": "A good one"}),
+        entry("good", levels=("CrossTwo", "Courier"), runs=(3, 8, 9), planner="oracle", info={"title": "A good one"}),
         entry("evil", runs=(4, 5, 6), info=hostile()),
         entry("last", runs=(1,), ranked=False, info={"title": "An unranked one"}, badges=()),
         entry("other", suite="classic", levels=("Unlock",), info={"title": "Another suite"}),

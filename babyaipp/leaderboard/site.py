@@ -295,7 +295,7 @@ def plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return "; ".join(f"{plain(key)}: {plain(each)}" for key, each in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(str(each) if isinstance(each, int) else plain(each) for each in value)
+        return ", ".join(str(each) if type(each) is int else plain(each) for each in value)
     text = "".join(char if char.isprintable() else " " for char in unicodedata.normalize("NFC", str(value)))
     return " ".join(text.split())
 
