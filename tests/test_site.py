@@ -71,7 +71,12 @@ def board() -> list[Shown]:
     """Entries of two suites, one of them with markup in every field."""
     return [
         entry(
-            "good", levels=LEVELS_SHOWN, runs=(3, 8, 9), info={"title": "A good one"}, badges=("replayed", "reproduced")
+            "good",
+            levels=LEVELS_SHOWN,
+            runs=(3, 8, 9),
+            planner="oracle",
+            info={"title": "A good one"},
+            badges=("replayed", "reproduced"),
         ),
         entry("evil", runs=(4, 5, 6), info=hostile()),
         entry("other", suite="classic", levels=("GoToRedBall",), runs=(1,), ranked=False),

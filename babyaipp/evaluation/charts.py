@@ -14,8 +14,8 @@ from html import escape
 COLORS = 6
 """Series that can be told apart."""
 
-_WIDTH = 560
-_LEFT, _RIGHT = 150, 52  # for labels, for numbers
+_WIDTH = 460
+_LEFT, _RIGHT = 140, 48  # for labels, for numbers
 _LINE, _GAP = 18, 10
 _AXIS = 26
 _TOP = 6
@@ -145,7 +145,7 @@ def shares(about: str, series: Sequence[str], rows: Sequence[tuple[str, Sequence
 
 def curves(about: str, lines: Sequence[Curve], x_label: str, y_label: str) -> str:
     """Lines over an axis from 0 to 1, the first one above the others and thick."""
-    left, top, height = 44, 12, 220
+    left, top, height = 58, 12, 200
     bottom = top + height
 
     def place(x: float, y: float) -> str:

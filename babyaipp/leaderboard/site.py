@@ -183,7 +183,8 @@ def markdown(entries: Sequence[Shown]) -> str:
         lines += [_line(header), _line(["---"] * len(header))]
         for row in rows:
             cells = [_MISSING if row.rank is None else str(row.rank), _markdown_link(row.entry)]
-            cells += [charts.number(row.entry.success), interval(row.entry.report["scores"]["success"]["interval"])]
+            bounds = row.entry.report["scores"]["success"]["interval"]
+            cells += [charts.number(row.entry.success), interval(bounds) if row.seeds > 1 else _MISSING]
             for name in SCORES[1:]:
                 score = row.score(name)
                 cells.append(_MISSING if score is None else charts.number(score["iqm"]))
