@@ -131,7 +131,7 @@ def part_name(part: tuple[str, str]) -> str:
 
 def score_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The table of scores: name, meaning, and what the report has of each."""
-    return [{"name": name, "meaning": MEANINGS[name]} | each for name, each in _scores(report).items()]
+    return [{"name": name, "meaning": MEANINGS[name], **each} for name, each in _scores(report).items()]
 
 
 def cell_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
