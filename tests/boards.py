@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from played import records
 
 from babyaipp.evaluation.anchors import Anchors
-from babyaipp.evaluation.protocol import get_suite
+from babyaipp.evaluation.protocol import Cell, get_suite
 from babyaipp.evaluation.records import Records
 from babyaipp.evaluation.replay import replay
 from babyaipp.evaluation.run import play_cell_by_planner
@@ -36,11 +37,10 @@ INFO: dict[str, Any] = {
 }
 
 
-def anchors_for(played: Records) -> Anchors:
+def made_up_anchors(cells: Sequence[Cell], episodes: int) -> Anchors:
     """As if the oracle always succeeded, and the blind planner in every other episode."""
-    episodes = played.lengths.shape[2]
     half_steps: dict[str, np.ndarray] = {}
-    for cell in played.cells:
+    for cell in cells:
         half_steps[f"oracle/{cell.level}/{cell.split}"] = np.full(episodes, 20, np.uint16)
         half_steps[f"blind/{cell.level}/{cell.split}"] = np.where(np.arange(episodes) % 2, 30, 0).astype(np.uint16)
     return Anchors(half_steps)
@@ -48,7 +48,8 @@ def anchors_for(played: Records) -> Anchors:
 
 def report_of(played: Records) -> dict[str, Any]:
     """Its scores."""
-    return score(Results(played, replay(played)), anchors_for(played))
+    anchors = made_up_anchors(played.cells, played.lengths.shape[2])
+    return score(Results(played, replay(played)), anchors)
 
 
 def planned(planner: str, suite: str, levels: tuple[str, ...], runs: tuple[int, ...], episodes: int = 4) -> Records:

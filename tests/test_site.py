@@ -12,16 +12,18 @@ from typing import Any
 import markdown as markdown_package
 import numpy as np
 import pytest
-from boards import INFO, MARKUP, entry, hostile
+from boards import INFO, MARKUP, entry, hostile, made_up_anchors
 from markupsafe import escape
 from minigrid.core.constants import IDX_TO_OBJECT
 from played import records
 
 from babyaipp import make_vec
 from babyaipp.engine.state import CAUSES, COLOR_SHIFT, EMPTY, FLOOR, SUCCESS, TILE_MASK, TYPE_MASK
+from babyaipp.evaluation import report as evaluation
 from babyaipp.evaluation.films import SHORT, choose, film, reel
 from babyaipp.evaluation.html import report_html
-from babyaipp.evaluation.records import RecordError, Records, episode_seeds
+from babyaipp.evaluation.records import RecordError, Records, episode_seeds, load_records
+from babyaipp.evaluation.report import Evaluation
 from babyaipp.leaderboard.site import Shown, build, escaped, link, markdown, pages, plain, profile_chart, ranking
 from babyaipp.reference.env import make
 from babyaipp.texts import split_sentences
@@ -249,6 +251,15 @@ def test_the_page_of_an_evaluation_escapes_too(board):
     for level in LEVELS_SHOWN:
         assert level in page.text
     assert "no result of the protocol" in page.text
+
+
+def test_an_evaluation_writes_its_page(tmp_path, monkeypatch):
+    asked = Evaluation("random", levels=("CrossTwo",), seeds=(1, 2), episodes=3)
+    _, cells = asked.check()
+    monkeypatch.setattr(evaluation, "load_anchors", lambda: made_up_anchors(cells, 3))
+    told = evaluation.run_evaluation(asked, tmp_path / "report")
+    played = load_records(tmp_path / "report" / evaluation.EPISODES_FILE, 3)
+    assert (tmp_path / "report" / evaluation.PAGE_FILE).read_text() == report_html(told, played)
 
 
 # Films
