@@ -65,7 +65,10 @@ _FACTS: tuple[tuple[str, str], ...] = (
     ("hardware", "hardware"),
     ("greedy", "likeliest actions"),
 )
-_SHOWN_ELSEWHERE = ("title", "suite", "levels", "augmentation", "privileged")
+_SHOWN_ELSEWHERE = (
+    *("title", "name", "suite", "levels", "augmentation", "privileged"),
+    *("summary", "protocol", "format_version"),  # the recomputed report stands for these
+)
 _LINKS = ("paper", "code")
 
 
