@@ -327,7 +327,8 @@ class Evaluate:
                 progress.note("the same command goes on from what has been played")
                 raise
         print(report.markdown(told))
-        print(f"written to {self.out}: {report.EPISODES_FILE}, {report.REPORT_FILE}, {report.PAGE_FILE}")
+        files = (report.EPISODES_FILE, report.REPORT_FILE, report.TEXT_FILE, report.PAGE_FILE)
+        print(f"written to {self.out}: {', '.join(files)}")
 
 
 Command = (

@@ -25,7 +25,7 @@ def run(program: str) -> str:
 
 
 def test_importing_is_light_and_quiet():
-    heavy = "('torch', 'pygame', 'minigrid', 'numba', 'PIL', 'pydantic', 'scipy', 'stable_baselines3', 'tyro')"
+    heavy = ("torch", "pygame", "minigrid", "numba", "PIL", "jinja2", "pydantic", "scipy", "stable_baselines3", "tyro")
     assert run(f"import babyaipp, sys\nprint([name for name in {heavy} if name in sys.modules])") == "[]\n"
 
 
@@ -98,3 +98,7 @@ def test_the_wheel_holds_the_package_only(tmp_path):
     tops = {line.split("/")[0] for line in listing.stdout.splitlines()[1:]}
     assert {top.split("-")[0] for top in tops} == {"babyaipp"}
     assert "babyaipp/py.typed" in listing.stdout
+    data = [path for path in ROOT.glob("babyaipp/*/templates/*") if path.is_file()]
+    assert len(data) >= 8
+    for path in data:
+        assert path.relative_to(ROOT).as_posix() in listing.stdout

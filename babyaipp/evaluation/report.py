@@ -1,6 +1,7 @@
 """Evaluates an agent by the protocol, from its name to a folder with its episodes and what came of them.
 
-The folder gets `episodes.npz` (see `records.py`), `report.json` (see `scores.py`; besides who played) and `report.md`.
+The folder gets `episodes.npz` (see `records.py`), `report.json` (see `scores.py`; besides who played), `report.md` and
+`report.html` (see `html.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from babyaipp.evaluation.agents import BLIND, ORACLE, Agent, Loader, load_agent
 from babyaipp.evaluation.anchors import load_anchors
+from babyaipp.evaluation.html import report_html
 from babyaipp.evaluation.protocol import EPISODES, PROTOCOL, Cell, Suite, check_training_seed, get_suite
 from babyaipp.evaluation.records import MOST_RUNS, save_records
 from babyaipp.evaluation.replay import replay
@@ -21,7 +23,7 @@ from babyaipp.evaluation.run import Played, evaluate
 from babyaipp.evaluation.scores import SCORES, Results, score
 from babyaipp.files import write_whole
 
-EPISODES_FILE, REPORT_FILE, PAGE_FILE = "episodes.npz", "report.json", "report.md"
+EPISODES_FILE, REPORT_FILE, TEXT_FILE, PAGE_FILE = "episodes.npz", "report.json", "report.md", "report.html"
 _UNFINISHED = "unfinished"
 
 
@@ -118,7 +120,8 @@ def run_evaluation(
     returns = replay(records, num_threads)  # what anyone who verifies will do
     report = asked.told() | score(Results(records, returns), load_anchors())
     save_records(out / EPISODES_FILE, records)
-    write_whole(out / PAGE_FILE, markdown(report).encode())
+    write_whole(out / TEXT_FILE, markdown(report).encode())
+    write_whole(out / PAGE_FILE, report_html(report, records).encode())
     write_whole(out / REPORT_FILE, (json.dumps(report, indent=1) + "\n").encode())
     shutil.rmtree(unfinished)
     return report

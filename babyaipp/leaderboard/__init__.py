@@ -1,1 +1,1 @@
-"""The leaderboard: entries that anyone can verify, as their episodes can be played again."""
+"""The leaderboard: entries, which anyone can verify by playing their episodes again, and the board that shows them."""
