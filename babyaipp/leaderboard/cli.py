@@ -182,9 +182,45 @@ class Schema:
         return 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """Verify all entries, and write leaderboards/README.md and the site in leaderboards/site."""
+
+    root: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("leaderboards")
+    """Folder of the boards."""
+    check: bool = False
+    """Write nothing; the exit status is 1 if something is not as it would be written."""
+    threads: int | None = None
+    """Of the engine; as many as there are cores, if not given."""
+
+    def run(self) -> int:
+        """Verify and write; returns the exit status."""
+        threads = _threads(self.threads)
+        with _extra():
+            from babyaipp.leaderboard.board import stale_files, verify_board, write_board
+            from babyaipp.leaderboard.entry import EntryError
+        statuses = [0]
+        try:
+            with refusals():
+                shown = verify_board(self.root, threads, lambda verdict: statuses.append(_tell(verdict)))
+        except EntryError as error:
+            return _refuse("badges", error.refusals)
+        if max(statuses):
+            return _REFUSED
+        if self.check:
+            stale = stale_files(self.root, shown)
+            print(*(f"{path} is not current: run babyaipp leaderboard build" for path in stale), sep="\n", end="")
+            return _REFUSED if stale else 0
+        with refusals(f"--root {self.root}: "):
+            write_board(self.root, shown)
+        print(f"written: {self.root}/README.md, {self.root}/site/index.html")
+        return 0
+
+
 LeaderboardCommand = (
     Annotated[Submit, tyro.conf.subcommand("submit")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
+    | Annotated[Build, tyro.conf.subcommand("build")]
     | Annotated[Schema, tyro.conf.subcommand("schema")]
 )
 

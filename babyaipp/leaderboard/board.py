@@ -1,0 +1,73 @@
+"""Builds the board from its folder: verifies all entries, and writes `README.md` and the site from what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from babyaipp.files import write_whole
+from babyaipp.leaderboard.badges import read_badges
+from babyaipp.leaderboard.site import Shown, build, markdown, pages
+from babyaipp.leaderboard.verify import Verdict, find_entries, verify_entry, without_copy
+
+ENTRIES, SITE, README = "v1", "site", "README.md"
+
+_HEAD = """# Leaderboard
+
+Made by `babyaipp leaderboard build` from the entries in `v1/`; do not edit. `site/index.html` has more: every score
+with its interval, and replays. How results are measured: [docs/protocol.md](../docs/protocol.md); how to submit:
+[docs/submitting.md](../docs/submitting.md).
+
+Every entry is verified by playing all its episodes again: `babyaipp leaderboard verify leaderboards/v1`. *Reproduced*:
+the maintainers let the agent play worlds that nobody had seen, and found what is claimed.
+
+"""
+
+
+def verify_board(root: Path, num_threads: int, tell: Callable[[Verdict], Any]) -> list[Shown]:
+    """Verify all entries of a board.
+
+    Args:
+        root: folder of the board.
+        num_threads: of the engine.
+        tell: told what was found of each entry.
+
+    Returns:
+        What is to be shown of those that are sound; there are no others if none was refused.
+
+    Raises:
+        EntryError: `badges.json` is damaged.
+        OSError: something cannot be read.
+    """
+    folder = root / ENTRIES
+    badges = read_badges(folder)
+    seen: dict[str, str] = {}
+    shown = []
+    for path in find_entries(folder):
+        verdict = without_copy(verify_entry(path, num_threads=num_threads), seen)
+        tell(verdict)
+        if verdict.sound and verdict.entry is not None and verdict.report is not None and verdict.records is not None:
+            entry = verdict.entry
+            info = entry.model_dump(mode="json")
+            names = badges.of(entry) or ("replayed",)
+            shown.append(Shown(verdict.name, info, verdict.report, verdict.records, verdict.ranked, names))
+    return shown
+
+
+def write_board(root: Path, entries: Sequence[Shown]) -> None:
+    """Write the table and the site."""
+    build(entries, root / SITE)
+    write_whole(root / README, readme(entries).encode())
+
+
+def stale_files(root: Path, entries: Sequence[Shown]) -> list[Path]:
+    """What of the table and the site is not as it would be written."""
+    wanted = {root / SITE / name: text for name, text in pages(entries).items()} | {root / README: readme(entries)}
+    stale = [path for path, text in wanted.items() if not path.is_file() or path.read_bytes() != text.encode()]
+    return sorted(stale + [path for path in (root / SITE / "entries").glob("*.html") if path not in wanted])
+
+
+def readme(entries: Sequence[Shown]) -> str:
+    """The table as a page."""
+    return _HEAD + markdown(entries).rstrip("\n") + "\n"
