@@ -40,7 +40,8 @@ class Walker:
         self.rows += len(self.steps)
         self.steps += 1
         seen = observations["image"].reshape(len(self.steps), -1).sum(1, dtype=np.int64)
-        return (seen + observations["description"].sum((1, 2), dtype=np.int64) + self.steps) % 3
+        drawn = seen + observations["description"].sum((1, 2), dtype=np.int64) + self.steps
+        return np.array([2, 0, 2, 1, 2])[drawn % 5]
 
 
 class KeepingWalker(Walker):
@@ -113,7 +114,8 @@ def test_texts_are_what_the_cell_says():
 
 def test_an_agent_that_keeps_plays_the_same_and_is_asked_less():
     walker, keeping = Walker(), KeepingWalker()
-    one, other = play_cell(walker, CELLS[1], 64), play_cell(keeping, CELLS[1], 64)
+    cell = READING.cells(("Minefield",))[1]
+    one, other = play_cell(walker, cell, 64), play_cell(keeping, cell, 64)
     for name in vars(one):
         assert np.array_equal(getattr(one, name), getattr(other, name)), name
     assert one.lengths.min() < one.lengths.max()
