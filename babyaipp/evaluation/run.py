@@ -173,6 +173,7 @@ def evaluate(
     _claim(folder, told)
     parts = []
     starts: Starts = {}
+    planned: dict[tuple[str, str], Played] = {}
     for run in runs:
         agents: dict[str, Agent] = {}
         for cell in cells:
@@ -181,7 +182,10 @@ def evaluate(
             if played is None:
                 on_cell(run, cell, None)
                 if planner is not None:
-                    played = play_cell_by_planner(planner, cell, episodes)
+                    worlds = (cell.level, cell.split)
+                    if worlds not in planned:  # planners read no text, and learn from no seed
+                        planned[worlds] = play_cell_by_planner(planner, cell, episodes)
+                    played = planned[worlds]
                 else:
                     agents = agents if cell.level in agents else {cell.level: make_agent(cell.level, run)}
                     played = play_cell(agents[cell.level], cell, episodes, num_threads, starts)
