@@ -7,6 +7,7 @@ of it is gathered in `docs/results/baselines.json`, from which `--render` alone 
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -73,6 +74,8 @@ class BaselinesConfig:
             raise ValueError("give either the folder of a sweep, or --render")
         if self.sweep is not None and not runs_of(self.sweep):
             raise ValueError(f"sweep={str(self.sweep)!r} holds no finished run")
+        if importlib.util.find_spec("matplotlib") is None:
+            raise ValueError("the curves need matplotlib: pip install -e '.[plots]' from a clone")
 
 
 def runs_of(sweep: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import gc
 import os
 import signal
 import statistics
@@ -30,6 +31,8 @@ _TIMED_ENVS = 1024
 def count_instructions(call: Callable[[], object]) -> int:
     """Instructions that a call takes in user space; what the operating system does for it is not followed.
 
+    Garbage is not collected meanwhile.
+
     Raises:
         OSError: the system does not allow tracing.
     """
@@ -41,6 +44,7 @@ def count_instructions(call: Callable[[], object]) -> int:
     if child == 0:
         status = 1
         try:
+            gc.disable()
             if libc.ptrace(_TRACE_ME, 0, None, None) == 0:
                 os.kill(os.getpid(), signal.SIGUSR1)
                 call()

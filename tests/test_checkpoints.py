@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from conftest import baseline_results
 
 from agents.checkpoints import checkpoint_name
@@ -14,6 +13,8 @@ from agents.demo import CHECKPOINTS
 from agents.evaluate import evaluate, load_subject
 
 FILES = sorted(CHECKPOINTS.glob("*.safetensors"))
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MIB = 1 << 20
 
 
@@ -35,7 +36,6 @@ def test_a_checkpoint_plays_as_reported(file):
     """The same episodes: where computers round alike, to the last one."""
     assert file.stat().st_size < 2 * MIB
     run = recorded(file)
-    torch.set_num_threads(1)
     subject = load_subject(str(file))
     assert subject.training is not None
     assert (subject.training["frames"], subject.training["split"]) == (run["frames"], "Train")

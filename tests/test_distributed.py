@@ -19,6 +19,8 @@ from agents.runs import Run
 from agents.training.distributed import Ranks
 from agents.training.ppo import Collector, PPOConfig, autocast_of
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / "tests" / "distributed_work.py"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -26,14 +28,6 @@ TINY = ["--agent=image_only", "--evaluation-episodes=0", "--ppo.num-envs=4", "--
 TINY += ["--ppo.minibatches=2"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 WAIT_SECONDS = 120
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def torchrun(*arguments: str | Path) -> None:

@@ -21,19 +21,11 @@ from agents.checkpoints import load_agent_file, spaces_of
 from agents.cli import INTERRUPTED, run_command
 from agents.environments import EVALUATION_SEEDS, Task
 from agents.evaluate import load_subject
-from agents.imitate import (
-    Classroom,
-    ImitateConfig,
-    Teacher,
-    drawn_episodes,
-    imitate,
-    loss_of,
-    recorded_episodes,
-    run_imitation,
-)
+from agents.imitate import ImitateConfig, imitate, run_imitation
 from agents.policy import Policy, build_policy
 from agents.runs import Run
 from agents.train import Command, run_training
+from agents.training.imitation import Classroom, Teacher, drawn_episodes, loss_of, recorded_episodes
 from babyaipp.levels import get_level
 from babyaipp.planners.demos import record_demos
 

@@ -15,7 +15,6 @@ from babyaipp.wrappers import TokenObservation
 
 pytest.importorskip("stable_baselines3")
 
-import torch
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
@@ -23,16 +22,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormali
 
 from babyaipp.engine.sb3 import WorldsVecEnv
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LIMIT = 12
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """For networks as small as these, a second thread costs more than it gives."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def adapter(num_envs: int = 4, **kwargs) -> WorldsVecEnv:

@@ -153,7 +153,7 @@ def test_the_sweeps_that_come_with_it_can_be_run(path: Path, tmp_path: Path) -> 
 
 
 def test_a_cluster_may_have_a_device_that_this_machine_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     path = written(tmp_path, AXES + 'settings = {device = "cuda", ppo = {compile = true, cuda_graphs = true}}')
     with pytest.raises(ValueError, match="finds no GPU"):
         read_plan(path, tmp_path)

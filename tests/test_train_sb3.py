@@ -28,19 +28,12 @@ pytest.importorskip("sb3_contrib")
 
 from agents.sb3 import POLICIES, RECURRENT, FeaturesExtractor, SB3Actor, SeededWorlds, load_model, new_model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROOT = Path(__file__).parent.parent
 TINY_PPO = PPOConfig(num_envs=4, rollout_steps=8, minibatches=2)
 TINY = ["--ppo.num-envs=4", "--ppo.rollout-steps=8", "--ppo.minibatches=2"]
 WAIT_SECONDS = 120
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """For networks as small as these, a second thread costs more than it gives."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def tiny(out: Path | None, **changes: Any) -> SB3Config:
