@@ -295,6 +295,9 @@ class Evaluate:
     """Threads of the engine."""
     overwrite: bool = False
     """Write over a report that is there."""
+    curve: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE")] = ()
+    """Learning curves for report.html: files with a line of JSON, {"frames": ..., "success": ...}, for each point, as
+    runs/.../progress.jsonl."""
 
     def run(self) -> None:
         """Play, write and print."""
@@ -321,7 +324,11 @@ class Evaluate:
             try:
                 with refusals():
                     told = report.run_evaluation(
-                        asked, self.out, num_threads=self.threads, overwrite=self.overwrite, on_cell=on_cell
+                        *(asked, self.out),
+                        num_threads=self.threads,
+                        overwrite=self.overwrite,
+                        curves=self.curve,
+                        on_cell=on_cell,
                     )
             except KeyboardInterrupt:
                 progress.note("the same command goes on from what has been played")

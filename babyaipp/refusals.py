@@ -14,12 +14,16 @@ class CommandError(Exception):
 def refusals(prefix: str = "") -> Iterator[None]:
     """Turn the refusal of an argument into a message for the user.
 
+    Args:
+        prefix: names the argument; without it a file that cannot be read or written is named.
+
     Raises:
         CommandError: what is done raised ValueError or OSError.
     """
     try:
         yield
     except OSError as error:
-        raise CommandError(f"{prefix}{error.strerror}") from None
+        named = f"{error.filename}: " if error.filename is not None and not prefix else prefix
+        raise CommandError(f"{named}{error.strerror or error}") from None
     except ValueError as error:
         raise CommandError(f"{prefix}{error}") from None

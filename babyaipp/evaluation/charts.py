@@ -143,19 +143,21 @@ def shares(about: str, series: Sequence[str], rows: Sequence[tuple[str, Sequence
     return _svg(about, y + _AXIS, [*_axis(scale, ticks, y), *parts])
 
 
-def curves(about: str, lines: Sequence[Curve], x_label: str, y_label: str) -> str:
-    """Lines over an axis from 0 to 1, the first one above the others and thick."""
+def curves(about: str, lines: Sequence[Curve], x_label: str, y_label: str, x_end: float = 1.0) -> str:
+    """Lines over an axis from 0 to `x_end`, the first one above the others and thick."""
     left, top, height = 58, 12, 200
     bottom = top + height
 
     def place(x: float, y: float) -> str:
-        return f"{left + x * (_WIDTH - left - 12):.1f} {bottom - y * height:.1f}"
+        return f"{left + x / x_end * (_WIDTH - left - 12):.1f} {bottom - y * height:.1f}"
 
     parts = []
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        parts.append(f'<path class="g" d="M{place(0, tick)}L{place(1, tick)}M{place(tick, 0)}L{place(tick, 1)}"/>')
-        x, y = (float(part) for part in place(tick, tick).split())
-        parts += [_text(x, bottom + 16, f"{tick:g}", "m"), _text(left - 6, y + 4, f"{tick:g}", "n")]
+        across = tick * x_end
+        grid = f"M{place(0, tick)}L{place(x_end, tick)}M{place(across, 0)}L{place(across, 1)}"
+        parts.append(f'<path class="g" d="{grid}"/>')
+        x, y = (float(part) for part in place(across, tick).split())
+        parts += [_text(x, bottom + 16, f"{across:.3g}", "m"), _text(left - 6, y + 4, f"{tick:g}", "n")]
     for which, line in reversed(list(enumerate(lines))):
         if line.band:
             edge = [place(x, high) for x, _, high in line.band] + [place(x, low) for x, low, _ in reversed(line.band)]

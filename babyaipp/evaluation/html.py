@@ -143,12 +143,22 @@ def cell_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def report_html(report: Mapping[str, Any], records: Records) -> str:
+def learning_chart(learning: Sequence[charts.Curve]) -> Markup | None:
+    """Success in training over millions of frames; None without curves."""
+    if not learning:
+        return None
+    longest = max(x for curve in learning for x, _ in curve.points) or 1.0
+    chart = charts.curves("learning curves", learning, "million frames", "success in training", longest)
+    return Markup(chart + charts.legend([curve.label for curve in learning]))
+
+
+def report_html(report: Mapping[str, Any], records: Records, learning: Sequence[charts.Curve] = ()) -> str:
     """The page of an evaluation, complete in itself.
 
     Args:
         report: as `scores.score` gives it, with `agent` and `greedy` of who played.
         records: of the episodes that it tells of.
+        learning: curves of the training, over millions of frames.
 
     Raises:
         RecordError: an episode does not go as the records tell.
@@ -164,6 +174,7 @@ def report_html(report: Mapping[str, Any], records: Records) -> str:
             main=part_name(suite.main),
             whole=report["complete"] and report["episodes"] == EPISODES and report["protocol"] == PROTOCOL,
             **chart_parts(report),
+            learning=learning_chart(learning),
             reel=reel(records),
         )
     )

@@ -16,6 +16,7 @@ from typing import Any
 from babyaipp.evaluation.agents import BLIND, ORACLE, Agent, Loader, load_agent
 from babyaipp.evaluation.anchors import load_anchors
 from babyaipp.evaluation.html import report_html
+from babyaipp.evaluation.learning import read_curves
 from babyaipp.evaluation.protocol import EPISODES, PROTOCOL, Cell, Suite, check_training_seed, get_suite
 from babyaipp.evaluation.records import MOST_RUNS, save_records
 from babyaipp.evaluation.replay import replay
@@ -79,9 +80,18 @@ def run_evaluation(
     *,
     num_threads: int = 1,
     overwrite: bool = False,
+    curves: Sequence[Path] = (),
     on_cell: Callable[[int, Cell, Played | None], Any] = lambda run, cell, played: None,
 ) -> dict[str, Any]:
     """Play all that is asked for, or go on where that was cut off, and write the folder.
+
+    Args:
+        asked: what to play.
+        out: the folder.
+        num_threads: of the engine; the result does not depend on it.
+        overwrite: write over a report that is there.
+        curves: files with learning curves for the page, see `learning.py`.
+        on_cell: told of each run and cell, before it is played (None) and with what came of it.
 
     Returns:
         The report.
@@ -93,6 +103,7 @@ def run_evaluation(
     suite, cells = asked.check()
     if (out / REPORT_FILE).exists() and not overwrite:
         raise ValueError(f"{out} holds a report already; overwrite it, or choose another folder")
+    learning = read_curves(curves)
     planner = asked.agent if asked.agent in (ORACLE, BLIND) else None
     loader = asked.loader or (None if planner else load_agent(asked.agent))
 
@@ -121,7 +132,7 @@ def run_evaluation(
     report = asked.told() | score(Results(records, returns), load_anchors())
     save_records(out / EPISODES_FILE, records)
     write_whole(out / TEXT_FILE, markdown(report).encode())
-    write_whole(out / PAGE_FILE, report_html(report, records).encode())
+    write_whole(out / PAGE_FILE, report_html(report, records, learning).encode())
     write_whole(out / REPORT_FILE, (json.dumps(report, indent=1) + "\n").encode())
     shutil.rmtree(unfinished)
     return report

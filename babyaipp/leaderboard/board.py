@@ -8,10 +8,12 @@ from typing import Any
 
 from babyaipp.files import write_whole
 from babyaipp.leaderboard.badges import read_badges
-from babyaipp.leaderboard.site import Shown, build, markdown, pages
+from babyaipp.leaderboard.site import Shown, build, markdown, pages, top
 from babyaipp.leaderboard.verify import Verdict, find_entries, verify_entry, without_copy
 
 ENTRIES, SITE, README = "v1", "site", "README.md"
+_BEGIN, _END = "<!-- leaderboard: made by `babyaipp leaderboard build` -->\n", "<!-- end of leaderboard -->"
+"""Between these, the project's own README shows the top of the board."""
 
 _HEAD = """# Leaderboard
 
@@ -55,17 +57,32 @@ def verify_board(root: Path, num_threads: int, tell: Callable[[Verdict], Any]) -
     return shown
 
 
-def write_board(root: Path, entries: Sequence[Shown]) -> None:
-    """Write the table and the site."""
+def write_board(root: Path, entries: Sequence[Shown]) -> list[Path]:
+    """Write the site, and the tables in Markdown; returns the latter's files."""
     build(entries, root / SITE)
-    write_whole(root / README, readme(entries).encode())
+    tables = _tables(root, entries)
+    for path, text in tables.items():
+        write_whole(path, text.encode())
+    return list(tables)
 
 
 def stale_files(root: Path, entries: Sequence[Shown]) -> list[Path]:
-    """What of the table and the site is not as it would be written."""
-    wanted = {root / SITE / name: text for name, text in pages(entries).items()} | {root / README: readme(entries)}
+    """What of the tables and the site is not as it would be written."""
+    wanted = {root / SITE / name: text for name, text in pages(entries).items()} | _tables(root, entries)
     stale = [path for path, text in wanted.items() if not path.is_file() or path.read_bytes() != text.encode()]
     return sorted(stale + [path for path in (root / SITE / "entries").glob("*.html") if path not in wanted])
+
+
+def _tables(root: Path, entries: Sequence[Shown]) -> dict[Path, str]:
+    """Files in Markdown, and what is to stand in them; the README beside the board only if it has a place for it."""
+    found = {root / README: readme(entries)}
+    above = root.absolute().parent / README
+    if above.is_file():
+        before, begin, rest = above.read_text(encoding="utf-8").partition(_BEGIN)
+        _, end, after = rest.partition(_END)
+        if end:
+            found[above] = f"{before}{begin}\n{top(entries)}\n{end}{after}"
+    return found
 
 
 def readme(entries: Sequence[Shown]) -> str:

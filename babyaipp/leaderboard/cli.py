@@ -184,7 +184,7 @@ class Schema:
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """Verify all entries, and write leaderboards/README.md and the site in leaderboards/site."""
+    """Verify all entries; write leaderboards/README.md, the site in leaderboards/site, and the README's table."""
 
     root: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("leaderboards")
     """Folder of the boards."""
@@ -212,8 +212,8 @@ class Build:
             print(*(f"{path} is not current: run babyaipp leaderboard build" for path in stale), sep="\n", end="")
             return _REFUSED if stale else 0
         with refusals(f"--root {self.root}: "):
-            write_board(self.root, shown)
-        print(f"written: {self.root}/README.md, {self.root}/site/index.html")
+            tables = write_board(self.root, shown)
+        print(f"written: {', '.join(map(str, tables))}, {self.root}/site/index.html")
         return 0
 
 

@@ -31,7 +31,8 @@ MOST_NAME = 60
 _NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 _MOST_MESSAGES, _MOST_VALUE, _MOST_DIGITS = 20, 80, 30
 _LINE = r"^[^\x00-\x1f\x7f-\x9f]+$"
-_URL = r"^https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]{1,5})?(/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)?$"
+_URL = r"https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]{1,5})?(/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)?"
+_OWN_FILE = r"(agents|babyaipp)(/[A-Za-z0-9_][A-Za-z0-9_.-]*)+"
 
 
 class EntryError(Exception):
@@ -90,7 +91,8 @@ def _training_seed(value: int) -> int:
 
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=_LINE), AfterValidator(_plain)]
 Sentences = Annotated[str, Field(min_length=1, max_length=2000, pattern=_LINE), AfterValidator(_plain)]
-Url = Annotated[str, Field(max_length=400, pattern=_URL)]
+Url = Annotated[str, Field(max_length=400, pattern=f"^{_URL}$")]
+Code = Annotated[str, Field(max_length=400, pattern=f"^({_URL}|{_OWN_FILE})$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(max_length=120, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 LevelName = Annotated[str, Field(max_length=60, pattern=r"^[A-Za-z0-9]+$", json_schema_extra={"enum": list(LEVELS)})]
@@ -142,8 +144,8 @@ class Entry(BaseModel):
     """Who made the agent."""
     paper: Url | None
     """Where it is described."""
-    code: Url
-    """Where its code is."""
+    code: Code
+    """Where its code is: an address on the web, or for the agents of this repository a path in it."""
     commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None
     """Of the code, as Git names it."""
     agent: Line

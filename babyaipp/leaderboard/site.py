@@ -50,6 +50,7 @@ _LONGEST_LINK = 500
 _MISSING = "\N{EN DASH}"
 _PROFILE_STEPS = 50
 _BOOTSTRAP_SEED = 0
+_TOP_SCORES = ("gap", "reading_gain", "reading_score")
 _MARKER = '<meta name="generator" content="babyaipp">'
 
 _FACTS: tuple[tuple[str, str], ...] = (
@@ -198,6 +199,27 @@ def markdown(entries: Sequence[Shown]) -> str:
         if any(row.rank is None for row in rows):
             lines += ["Entries without a rank are shown for comparison.", ""]
     return "\n".join(lines)
+
+
+def top(entries: Sequence[Shown], most: int = 10) -> str:
+    """The best ranked entries of each suite, in short.
+
+    Args:
+        entries: all of the board.
+        most: so many of a suite.
+
+    Raises:
+        ValueError: as `ranking`.
+    """
+    header = ["suite", "rank", "entry", "success", "95% interval", *map(score_name, _TOP_SCORES)]
+    lines = [_line(header), _line(["---"] * len(header))]
+    for suite, rows in ranking(entries):
+        for row in [row for row in rows if row.rank is not None][:most]:
+            cells = [suite.name, str(row.rank), escaped(row.entry.title), charts.number(row.entry.success)]
+            cells.append(interval(row.entry.report["scores"]["success"]["interval"]))
+            found = map(row.score, _TOP_SCORES)
+            lines.append(_line([*cells, *(_MISSING if each is None else charts.number(each["iqm"]) for each in found)]))
+    return "\n".join(lines) + "\n"
 
 
 def pages(entries: Sequence[Shown]) -> dict[str, str]:

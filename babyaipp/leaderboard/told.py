@@ -16,7 +16,7 @@ class Told:
     authors: tuple[str, ...]
     """Who made the agent."""
     code: str
-    """URL of its code."""
+    """URL of its code; for the agents of this repository, a path in it."""
     parameters: int
     """Numbers that one agent learns."""
     frames: int
