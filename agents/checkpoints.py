@@ -35,6 +35,11 @@ class TrainedAgent:
     training: dict[str, Any]
     """Of its training: `level`, `split`, `text`, `seed`, `frames`, and all other settings."""
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers it learned."""
+        return sum(each.numel() for each in self.policy.parameters())
+
 
 def checkpoint_name(agent: str, level: str, split: str, seed: int) -> str:
     """File name of a trained agent, such as "grounded-CrossTwo-1.safetensors"."""

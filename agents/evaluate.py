@@ -87,6 +87,8 @@ class Subject:
     """Settings of the training, with the frames; None if there was none."""
     on_its_own_task: bool = False
     """Whether the task is the one trained on."""
+    parameters: int = 0
+    """How many numbers the agent learned."""
 
 
 def load_subject(
@@ -118,7 +120,7 @@ def load_subject(
             f"the agent was trained on {trained.task.level} with text={trained.task.text!r}; {error}"
         ) from None
     own = all(getattr(trained.task, name) == value for name, value in changes.items())
-    return Subject(trained.agent, PolicyActor(trained.policy), task, trained.training, own)
+    return Subject(trained.agent, PolicyActor(trained.policy), task, trained.training, own, trained.parameters)
 
 
 def parse_splits(splits: str, level: str) -> tuple[str, ...]:
@@ -236,6 +238,8 @@ def run_evaluation(config: EvaluateConfig) -> int:
     greedy = not config.sampled
     report = evaluate(subject, config.episodes, splits, config.seed, greedy, config.device, config.swapped)
     text = f"{report['text']}, swapped" if config.swapped else report["text"]
+    if subject.training is not None:
+        print(f"{subject.agent}: {subject.parameters:,} parameters, trained for {subject.training['frames']:,} frames")
     print(f"{report['level']}, text={text}; 95% intervals in brackets\n\n{table([report])}")
     own = subject.on_its_own_task and not config.swapped and Path(config.checkpoint).is_dir()
     file = config.json or (Run(Path(config.checkpoint)).report_file if own else None)

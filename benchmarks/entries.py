@@ -131,6 +131,8 @@ def submission(agent: str, folder: Path, root: Path, hardware: str) -> list[str]
     told += ["--hardware", hardware if subject.trained else "none: it is not trained"]
     told += ["--privileged", subject.privileged] if subject.privileged else []
     told += ["--checkpoint", *map(str, files)] if subject.trained else []
+    commit = _commit()
+    told += ["--commit", commit] if commit else []
     return [*_babyaipp("leaderboard", "submit"), str(report), *told, "--root", str(root), "--overwrite"]
 
 
@@ -193,10 +195,23 @@ def _babyaipp(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "babyaipp", *arguments]
 
 
+def _commit() -> str | None:
+    """Git's name of the code that is here, if nothing of it was changed since."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        changed = subprocess.run(
+            [*git, "diff", "--quiet", "HEAD", "--", "agents", "babyaipp", "benchmarks"], check=False
+        )
+        found = subprocess.run([*git, "rev-parse", "HEAD"], check=False, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return found.stdout.strip() if changed.returncode == 0 and found.returncode == 0 else None
+
+
 def _size(file: Path) -> tuple[int, int]:
     """Parameters and frames of a trained agent."""
     trained = load_agent_file(file)
-    return sum(each.numel() for each in trained.policy.parameters()), int(trained.training["frames"])
+    return trained.parameters, int(trained.training["frames"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

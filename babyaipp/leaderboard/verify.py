@@ -237,7 +237,8 @@ def _unranked(records: Records) -> tuple[str, ...]:
         more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
         found.append(f"lacks levels of the suite: {', '.join(missing[:_MOST_NAMED])}{more}")
     if len(records.runs) < RANKED_SEEDS:
-        found.append(f"has {len(records.runs)} training seeds; ranked are those with at least {RANKED_SEEDS}")
+        seeds = "1 training seed" if len(records.runs) == 1 else f"{len(records.runs)} training seeds"
+        found.append(f"has {seeds}; ranked are those with at least {RANKED_SEEDS}")
     same: dict[bytes, int] = {}
     for run, seed in enumerate(records.runs):
         digest = hashlib.sha256(records.lengths[run].tobytes())
