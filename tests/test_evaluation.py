@@ -139,7 +139,7 @@ def test_a_run_that_is_cut_off_goes_on(tmp_path):
     assert played == list(CELLS[2:])
     for name in ("lengths", "cause", "half_steps", "actions"):
         assert np.array_equal(getattr(whole, name), getattr(again, name))
-    with pytest.raises(ValueError, match="unfinished evaluation of something else"):
+    with pytest.raises(ValueError, match="unfinished evaluation with another agent"):
         evaluate(*arguments[:-1], {"agent": "another"}, episodes=EPISODES)
 
 

@@ -6,8 +6,7 @@ What they need is imported when they run: Pydantic and SciPy come with the extra
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +15,7 @@ import tyro
 
 from babyaipp.files import write_whole
 from babyaipp.leaderboard.told import Told
-from babyaipp.refusals import CommandError, refusals
+from babyaipp.refusals import CommandError, needs_extra, refusals
 
 if TYPE_CHECKING:
     from babyaipp.leaderboard.fresh import Compared
@@ -44,7 +43,7 @@ class Submit(Told):
     def run(self) -> int:
         """Make and verify it; returns the exit status."""
         threads = _threads(self.threads)
-        with _extra():
+        with needs_extra("leaderboard"):
             from babyaipp.leaderboard.entry import EntryError
             from babyaipp.leaderboard.submit import submit
         try:
@@ -93,7 +92,7 @@ class Verify:
         """Verify and print; returns the exit status."""
         threads = _threads(self.threads)
         self._check()
-        with _extra():
+        with needs_extra("leaderboard"):
             from babyaipp.leaderboard.badges import read_badges, write_badges
             from babyaipp.leaderboard.entry import EntryError
             from babyaipp.leaderboard.verify import find_entries, verify_entry, without_copy
@@ -173,7 +172,7 @@ class Schema:
 
     def run(self) -> int:
         """Write it; returns the exit status."""
-        with _extra():
+        with needs_extra("leaderboard"):
             from babyaipp.leaderboard.entry import schema
         file = self.root / _SCHEMA_FILE
         with refusals(f"--root {self.root}: "):
@@ -196,7 +195,7 @@ class Build:
     def run(self) -> int:
         """Verify and write; returns the exit status."""
         threads = _threads(self.threads)
-        with _extra():
+        with needs_extra("leaderboard"):
             from babyaipp.leaderboard.board import stale_files, verify_board, write_board
             from babyaipp.leaderboard.entry import EntryError
         statuses = [0]
@@ -269,12 +268,3 @@ def _threads(asked: int | None) -> int:
     if asked is not None and asked < 1:
         raise CommandError(f"--threads {asked}: must be at least 1")
     return asked or os.cpu_count() or 1
-
-
-@contextmanager
-def _extra() -> Iterator[None]:
-    """Say what to install, if it is not there."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise CommandError(f"needs {error.name}: pip install 'babyaipp[leaderboard]'") from None
