@@ -116,8 +116,9 @@ def evaluation(agent: str, folder: Path) -> tuple[Path, list[str]]:
     """The report on an agent, and the command that makes it."""
     subject, out = SUBJECTS[agent], folder / f"report-{agent}"
     told = ["--agent", f"agents.{agent}:load", "--checkpoint", str(folder)] if subject.trained else ["--agent", agent]
-    seeds = [str(seed) for seed in subject.seeds]
-    return out / REPORT_FILE, [*_babyaipp("evaluate"), *told, "--suite", SUITE, "--seeds", *seeds, "--out", str(out)]
+    told += ["--suite", SUITE, "--seeds", *(str(seed) for seed in subject.seeds)]
+    told += ["--sampled"] if agent == "random" else []
+    return out / REPORT_FILE, [*_babyaipp("evaluate"), *told, "--out", str(out)]
 
 
 def submission(agent: str, folder: Path, root: Path, hardware: str) -> list[str]:

@@ -39,7 +39,7 @@ from babyaipp.leaderboard import verify as verifying
 from babyaipp.leaderboard.badges import REPLAYED, REPRODUCED, Badges, read_badges, write_badges
 from babyaipp.leaderboard.entry import ENTRY_FILE, EPISODES_FILE, Entry, EntryError, parse_entry, read_entry, schema
 from babyaipp.leaderboard.submit import submit
-from babyaipp.leaderboard.verify import find_entries, most_episode_bytes, without_copy
+from babyaipp.leaderboard.verify import find_entries, most_episode_bytes, without_copies
 from babyaipp.tiles import DONE
 
 ROOT = Path(__file__).parent.parent
@@ -154,7 +154,10 @@ FIELDS = [
     ({"code": "https://user@example.org/"}, "code="),
     ({"code": 'https://example.org/"onclick='}, "code="),
     ({"code": None}, "code=None"),
-    ({"commit": "abc"}, "commit='abc'"),
+    ({"commit": "abc"}, "commit='abc': must be the 40 digits"),
+    ({"title": "\u3164"}, "must be one line of printable characters"),
+    ({"code": "agents/../x"}, "code='agents/../x': must be an address that begins with https://, or"),
+    ({"code": "example.org"}, "code='example.org': must be an address"),
     ({"parameters": -1}, "parameters=-1"),
     ({"parameters": "7"}, "parameters='7'"),
     ({"parameters": 1.5}, "parameters=1.5"),
@@ -444,11 +447,22 @@ def test_folders_with_other_names_are_refused(folder, name):
 
 def test_the_actions_of_another_entry_are_refused(folder, tmp_path):
     make_entry(tmp_path, told=dataclasses.replace(TOLD, name="a-copy", title="Another"))
-    seen: dict[str, str] = {}
-    verdicts = [without_copy(verify(each), seen) for each in find_entries(folder.parent)]
+    verdicts = without_copies([verify(each) for each in find_entries(folder.parent)])
     assert [verdict.name for verdict in verdicts] == ["a-copy", NAME]
-    assert verdicts[0].sound
-    assert verdicts[1].refusals == ("episodes.npz: has the actions of the entry a-copy",)
+    for verdict, other in zip(verdicts, (NAME, "a-copy"), strict=True):  # who copied whom, nobody can tell
+        (line,) = verdict.refusals
+        assert line == f"episodes.npz: has the actions of a run of the entry {other}: one of them is a copy"
+
+
+def test_runs_in_another_order_are_a_copy_too(folder, tmp_path):
+    make_entry(tmp_path, small_records((8, 3)), dataclasses.replace(TOLD, name="turned"))
+    make_entry(tmp_path, small_records((5, 6)), dataclasses.replace(TOLD, name="another"))
+    verdicts = without_copies([verify(each) for each in find_entries(folder.parent)])
+    assert [(verdict.name, verdict.sound) for verdict in verdicts] == [
+        ("another", True),
+        (NAME, False),
+        ("turned", False),
+    ]
 
 
 def test_entries_are_found(folder, tmp_path):
@@ -496,7 +510,7 @@ def test_fields_of_a_submission_are_checked_before_anything_is_written(tmp_path,
 
 def test_submitting_refuses_another_number_of_episodes_than_the_protocols(tmp_path):
     report = write_report(tmp_path / "report", small_records())
-    with pytest.raises(EntryError, match=f"{PROTOCOL_EPISODES} episodes a cell"):
+    with pytest.raises(ValueError, match=f"has 3 episodes a cell; the protocol asks for {PROTOCOL_EPISODES}"):
         submit(report, TOLD, tmp_path / "boards", anchors=ANCHORS)
 
 
@@ -556,7 +570,7 @@ def test_fresh_seeds_are_beyond_those_that_anyone_can_have_played():
 
 
 def test_an_agent_that_plays_as_claimed_is_reproduced_and_one_that_does_not_is_not(folder):
-    entry = read_entry(folder)
+    entry = read_entry(folder).model_copy(update={"agent": "oracle"})
     asked: list[int] = []
 
     def draw(count):
@@ -564,23 +578,29 @@ def test_an_agent_that_plays_as_claimed_is_reproduced_and_one_that_does_not_is_n
         return range(FRESH_SEEDS + 100 * len(asked), FRESH_SEEDS + 100 * len(asked) + count)
 
     honest = fresh.play_fresh(entry, claiming(1.0), "oracle", None, 20, draw=draw)
-    assert asked == [20, 20]
-    assert [(each.level, each.fresh_episodes, each.episodes) for each in honest] == [("CrossTwo", 40, 2 * EPISODES)]
-    assert honest[0].fresh > 0.8
+    assert asked == [20] * 8
+    cells = get_suite("reading").cells(("CrossTwo",))
+    assert [(each.cell, each.seed) for each in honest] == [(cell, seed) for cell in cells for seed in (3, 8)]
+    assert {(each.fresh_episodes, each.episodes) for each in honest} == {(20, EPISODES)}
+    assert min(each.fresh for each in honest) > 0.8
     assert fresh.differing(honest) == ()
-    boasting = fresh.play_fresh(entry, claiming(1.0), "random", None, 20, draw=draw)
-    assert boasting[0].fresh < 0.5
-    assert [each.level for each in fresh.differing(boasting)] == ["CrossTwo"]
+    by_chance = entry.model_copy(update={"agent": "random"})
+    boasting = fresh.play_fresh(by_chance, claiming(1.0), "random", None, 20, draw=draw)
+    assert max(each.fresh for each in boasting) < 0.5
+    assert len(fresh.differing(boasting)) > 4
+    with pytest.raises(EntryError, match="agent='random', but 'oracle' is to play"):
+        fresh.play_fresh(by_chance, claiming(1.0), "oracle", None, 20, draw=draw)
     modest = fresh.play_fresh(entry, claiming(0.0), "oracle", None, 20, draw=draw)
     assert fresh.differing(modest) == modest
 
 
 def test_the_seeds_that_are_drawn_are_played(folder):
-    told = read_entry(folder)
+    told = read_entry(folder).model_copy(update={"agent": "oracle"})
     drawn = range(FIRST_SEED, FIRST_SEED + 8)
     planned = fresh.play_fresh(told, small_records(), "oracle", None, 8, draw=lambda count: drawn[:count])
     protocols = play_cell_by_planner("oracle", Cell("CrossTwo", "HeldOut"), 8)
-    assert planned[0].fresh_successes == 2 * int((protocols.cause == SUCCESS).sum())
+    held_out = next(each for each in planned if each.cell == Cell("CrossTwo", "HeldOut"))
+    assert held_out.fresh_successes == int((protocols.cause == SUCCESS).sum())
     cell, agent = Cell("CrossTwo", "Train"), RandomAgent(5)
     starts: dict = {}
     one, other = play_cell(agent, cell, 8, starts=starts), play_cell(agent, cell, starts=starts, seeds=drawn)
@@ -591,11 +611,15 @@ def test_the_seeds_that_are_drawn_are_played(folder):
     assert not np.array_equal(elsewhere.lengths, one.lengths)
 
 
+def compared(level: str, *counts: int) -> fresh.Compared:
+    return fresh.Compared(Cell(level, "HeldOut"), 3, *counts)
+
+
 def test_the_more_levels_are_compared_the_more_one_must_differ():
-    close = fresh.Compared("x", 500, 1000, 440, 1000)
+    close = compared("CrossTwo", 500, 1000, 440, 1000)
     assert 0.01 / 9 < close.p < 0.01
     assert fresh.differing([close]) == (close,)
-    assert fresh.differing([close] + [fresh.Compared("y", 5, 10, 5, 10)] * 8) == ()
+    assert fresh.differing([close] + [compared("Courier", 5, 10, 5, 10)] * 8) == ()
 
 
 def test_the_checkpoint_must_be_that_of_the_entry(tmp_path):
@@ -609,6 +633,13 @@ def test_the_checkpoint_must_be_that_of_the_entry(tmp_path):
         fresh.check_checkpoint(entry, None)
     with pytest.raises(EntryError, match="names no checkpoint, but one is given"):
         fresh.check_checkpoint(entry.model_copy(update={"checkpoint_sha256": {}}), file)
+    another = file.with_name("not-named.pt")
+    another.write_text("what the agent could read instead")
+    with pytest.raises(EntryError, match=r"does not name .*not-named\.pt"):
+        fresh.check_checkpoint(entry, tmp_path / "runs")
+    another.unlink()
+    with pytest.raises(ValueError, match="does not exist"):
+        fresh.check_checkpoint(entry, tmp_path / "nothing")
     file.write_text("other parameters")
     with pytest.raises(EntryError, match=r"a\.safetensors: .* is another one"):
         fresh.check_checkpoint(entry, tmp_path / "runs")
@@ -620,7 +651,8 @@ def test_the_checkpoint_must_be_that_of_the_entry(tmp_path):
 def test_badges_are_of_what_was_verified(folder, tmp_path):
     board, verdict = folder.parent, verify(folder)
     assert read_badges(board) == Badges()
-    same, other = fresh.Compared("CrossTwo", 900, 1000, 90, 100), fresh.Compared("CrossTwo", 900, 1000, 9, 100)
+    same, other = compared("CrossTwo", 900, 1000, 180, 200), compared("CrossTwo", 900, 1000, 18, 200)
+    assert Badges().after(verdict, [compared("CrossTwo", 900, 1000, 179, 199)]).of(verdict.entry) == (REPLAYED,)
     badges = Badges().after(verdict)
     assert badges.of(verdict.entry) == (REPLAYED,)
     badges = badges.after(verdict, [same])
@@ -631,10 +663,17 @@ def test_badges_are_of_what_was_verified(folder, tmp_path):
     assert badges.after(verdict, [other]).of(verdict.entry) == (REPLAYED,)
     retitled = verdict.entry.model_copy(update={"title": "Another"})
     assert badges.of(retitled) == (REPLAYED, REPRODUCED)
-    for changes in ({"episodes_sha256": "0" * 64}, {"checkpoint_sha256": {"x": "0" * 64}}, {"greedy": False}):
+    for changes in (
+        {"episodes_sha256": "0" * 64},
+        {"checkpoint_sha256": {"x": "0" * 64}},
+        {"greedy": False},
+        {"code": "agents/film.py"},
+    ):
         changed = verdict.entry.model_copy(update=changes)
         assert badges.of(changed) == ()
         assert badges.after(dataclasses.replace(verdict, entry=changed)).of(changed) == (REPLAYED,)
+    forged = badges.entries[NAME].model_copy(update={"reproduced": {}})
+    assert Badges(entries={NAME: forged}).of(verdict.entry) == (REPLAYED,)
     edit(folder, parameters=-1)
     assert badges.after(verify(folder)).entries == {}
 
@@ -707,8 +746,11 @@ def test_one_refused_entry_among_others_is_enough(submitted, capsys):
 def test_the_command_plays_in_fresh_worlds(submitted, capsys):
     verify = ["leaderboard", "verify", str(submitted), "--badges", "--fresh", "200", "--agent"]
     assert main([*verify, "oracle"]) == 1
-    assert "CrossTwo: claimed 0.0" in (out := capsys.readouterr().out)
-    assert out.endswith("drawn-actions: not reproduced\n")
+    assert "agent='random', but 'oracle' is to play" in capsys.readouterr().out
+    edit(submitted, agent="oracle")
+    assert main([*verify, "oracle"]) == 1
+    assert "CrossTwo/HeldOut/true, seed 3: claimed 0.0" in (out := capsys.readouterr().out)
+    assert "drawn-actions: not reproduced" in out
     assert read_badges(submitted.parent).of(read_entry(submitted)) == (REPLAYED,)
 
 

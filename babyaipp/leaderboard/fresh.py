@@ -17,20 +17,25 @@ from babyaipp.evaluation.agents import BLIND, ORACLE, load_agent
 from babyaipp.evaluation.aggregate import two_proportion_test
 from babyaipp.evaluation.protocol import FRESH_SEEDS, Cell
 from babyaipp.evaluation.records import Records
+from babyaipp.evaluation.report import PARAMETER_SUFFIXES
 from babyaipp.evaluation.run import play_cell, play_cell_by_planner
-from babyaipp.leaderboard.entry import ENTRY_FILE, Entry, EntryError
+from babyaipp.leaderboard.entry import ENTRY_FILE, Entry, EntryError, short
 from babyaipp.leaderboard.verify import sha256_of
 from babyaipp.planners.rollout import MAX_SEED
 
 SIGNIFICANCE = 0.01
-"""An agent that plays as claimed is found not to, on any level, with a probability of at most this."""
+"""An agent that plays as claimed is found not to, in any cell of any run, with a probability of at most this."""
+LEAST_EPISODES = 200
+"""Of each cell and run, for a badge: with fewer, much could be claimed."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A level's claimed successes, and those in fresh worlds, of all runs together."""
+    """The claimed successes of a run in a cell, and those in fresh worlds."""
 
-    level: str
+    cell: Cell
+    seed: int
+    """Training seed of the run."""
     successes: int
     episodes: int
     fresh_successes: int
@@ -72,6 +77,8 @@ def check_checkpoint(entry: Entry, path: Path | None) -> None:
             return
         needs = "names checkpoints, but none is given" if path is None else "names no checkpoint, but one is given"
         raise EntryError(f"{ENTRY_FILE}: checkpoint_sha256 {needs}")
+    if not path.exists():
+        raise ValueError(f"checkpoint={str(path)!r} does not exist")
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     found = []
     for name, digest in entry.checkpoint_sha256.items():
@@ -83,6 +90,11 @@ def check_checkpoint(entry: Entry, path: Path | None) -> None:
             for file in same
             if sha256_of(file) != digest
         ]
+    found += [
+        f"{ENTRY_FILE}: checkpoint_sha256 does not name {file}, which the agent could read"
+        for file in files
+        if file.suffix in PARAMETER_SUFFIXES and file.name not in entry.checkpoint_sha256
+    ]
     if found:
         raise EntryError(*found)
 
@@ -98,37 +110,36 @@ def play_fresh(
     draw: Callable[[int], Sequence[int]] = fresh_seeds,
     on_episodes: Callable[[int], Any] = int,
 ) -> tuple[Compared, ...]:
-    """Let an agent play fresh episodes of the suite's main part.
+    """Let an agent play fresh episodes of each cell.
 
     Args:
         entry: which claims.
         records: its episodes, verified.
         agent: "random", "oracle", "blind", or "module:callable".
         checkpoint: given to the callable.
-        count: of episodes, of each level and run.
+        count: of episodes, of each cell and run.
         num_threads: of the engine.
         draw: gives environment seeds, so many different ones.
         on_episodes: told how many episodes have been played, now and then.
 
     Returns:
-        The levels, in the suite's order.
+        Each cell of each run.
 
     Raises:
-        ValueError: `count` is below 1, or an agent that cannot be loaded, or gave something that are no actions.
-        EntryError: the checkpoint is not that of the entry.
+        ValueError: `count` is below 1, there is no such checkpoint, or an agent cannot be loaded or gave no actions.
+        EntryError: agent or checkpoint are not those of the entry.
     """
     if count < 1:
         raise ValueError(f"fresh={count} must be at least 1")
-    check_checkpoint(entry, checkpoint)
     planner = agent if agent in (ORACLE, BLIND) else None
     loader = None if planner else load_agent(agent)
+    if agent != entry.agent:
+        raise EntryError(f"{ENTRY_FILE}: agent={short(entry.agent)}, but {short(agent)} is to play")
+    check_checkpoint(entry, checkpoint)
     given = None if checkpoint is None else str(checkpoint)
     found, done = [], 0
     for index, cell in enumerate(records.cells):
-        if (cell.split, cell.text) != records.suite.main:
-            continue
-        fresh = 0
-        for seed in records.runs:
+        for run, seed in enumerate(records.runs):
             seeds = draw(count)
             if loader is None:
                 assert planner is not None
@@ -136,18 +147,13 @@ def play_fresh(
             else:
                 player = loader(given, suite=entry.suite, level=cell.level, seed=seed, greedy=entry.greedy)
                 played = play_cell(player, cell, num_threads=num_threads, seeds=seeds)
-            fresh += int((played.cause == SUCCESS).sum())
+            claimed, fresh = records.cause[run, index] == SUCCESS, played.cause == SUCCESS
+            found.append(Compared(cell, seed, int(claimed.sum()), claimed.size, int(fresh.sum()), count))
             done += count
             on_episodes(done)
-        found.append(_compared(records, index, cell, fresh, count))
     return tuple(found)
 
 
-def _compared(records: Records, index: int, cell: Cell, fresh: int, count: int) -> Compared:
-    claimed = records.cause[:, index] == SUCCESS
-    return Compared(cell.level, int(claimed.sum()), claimed.size, fresh, count * len(records.runs))
-
-
 def differing(compared: Sequence[Compared]) -> tuple[Compared, ...]:
-    """Levels whose fresh success is not that claimed: together wrong with a probability of `SIGNIFICANCE` at most."""
-    return tuple(level for level in compared if level.p <= SIGNIFICANCE / len(compared))
+    """Those whose fresh success is not that claimed: together wrong with a probability of `SIGNIFICANCE` at most."""
+    return tuple(each for each in compared if each.p <= SIGNIFICANCE / len(compared))
