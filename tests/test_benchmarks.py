@@ -127,9 +127,7 @@ def test_instructions_are_counted():
 
     def instructions_of(rounds: int) -> int:
         try:
-            return min(
-                instructions.count_instructions(lambda: deque(repeat(None, rounds), maxlen=0)) for _ in range(2)
-            )
+            return min(instructions.count_instructions(lambda: deque(repeat(None, rounds), maxlen=0)) for _ in range(2))
         except OSError as error:
             pytest.skip(f"tracing is not allowed here: {error}")
 
