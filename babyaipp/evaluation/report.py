@@ -16,6 +16,7 @@ from typing import Any
 
 from babyaipp.evaluation.agents import BLIND, ORACLE, Agent, Loader, check_agent, load_agent
 from babyaipp.evaluation.anchors import load_anchors
+from babyaipp.evaluation.charts import number
 from babyaipp.evaluation.html import report_html
 from babyaipp.evaluation.learning import read_curves
 from babyaipp.evaluation.protocol import EPISODES, PROTOCOL, Cell, Suite, check_training_seed, get_suite
@@ -138,7 +139,7 @@ def run_evaluation(
         cells,
         asked.seeds,
         unfinished,
-        asked.told() | {"suite": suite.name, "contents of the checkpoint": fingerprint(asked.checkpoint)},
+        asked.told() | {"suite": suite.name, "checkpoint_contents": fingerprint(asked.checkpoint)},
         episodes=asked.episodes,
         num_threads=num_threads,
         on_cell=on_cell,
@@ -191,9 +192,9 @@ def markdown(report: Mapping[str, Any]) -> str:
             low, high = each["interval"]
             rows.append(
                 (
-                    *(name.replace("_", " "), f"{each['iqm']:.3f}", f"{low:.3f} to {high:.3f}"),
-                    ", ".join(f"{value:.3f}" for value in each["runs"]),
-                    ", ".join(f"{level} {value:.3f}" for level, value in each["levels"].items()),
+                    *(name.replace("_", " "), number(each["iqm"]), f"{number(low)} to {number(high)}"),
+                    ", ".join(map(number, each["runs"])),
+                    ", ".join(f"{level} {number(value)}" for level, value in each["levels"].items()),
                 )
             )
     lines += [*_table(rows), ""]
