@@ -10,11 +10,11 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from babyaipp.evaluation.agents import BLIND, ORACLE, Agent, Loader, check_agent, load_agent
+from babyaipp.evaluation.agents import BLIND, ORACLE, Agent, check_agent, load_agent
 from babyaipp.evaluation.anchors import load_anchors
 from babyaipp.evaluation.charts import number
 from babyaipp.evaluation.html import report_html
@@ -65,7 +65,6 @@ class Evaluation:
     seeds: tuple[int, ...] = (0,)
     greedy: bool = True
     episodes: int = EPISODES
-    loader: Loader | None = field(default=None, compare=False)
 
     def check(self) -> tuple[Suite, tuple[Cell, ...]]:
         """The suite and the cells that are played.
@@ -121,7 +120,7 @@ def run_evaluation(
         raise ValueError(f"{out} holds a report already; overwrite it, or choose another folder")
     learning = read_curves(curves)
     planner = asked.agent if asked.agent in (ORACLE, BLIND) else None
-    loader = asked.loader or (None if planner else load_agent(asked.agent))
+    loader = None if planner else load_agent(asked.agent)
 
     def make_agent(level: str, seed: int) -> Agent:
         assert loader is not None

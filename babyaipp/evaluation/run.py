@@ -24,8 +24,6 @@ from babyaipp.planners.rollout import BATCH, play_seeds
 KEPT_SHARE = 0.75
 """An agent that can `keep` is told to when no more than this share of its environments still plays."""
 
-_FOLDER = "cells"
-
 
 @dataclass(frozen=True)
 class Played:

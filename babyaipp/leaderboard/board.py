@@ -8,10 +8,11 @@ from typing import Any
 
 from babyaipp.files import write_whole
 from babyaipp.leaderboard.badges import read_badges
+from babyaipp.leaderboard.entry import BOARD
 from babyaipp.leaderboard.site import Shown, build, markdown, pages, top
 from babyaipp.leaderboard.verify import Verdict, find_entries, verify_entry, without_copies
 
-ENTRIES, SITE, README = "v1", "site", "README.md"
+SITE, README = "site", "README.md"
 _BEGIN, _END = "<!-- leaderboard: made by `babyaipp leaderboard build` -->\n", "<!-- end of leaderboard -->"
 """Between these, the project's own README shows the top of the board."""
 
@@ -42,7 +43,7 @@ def verify_board(root: Path, num_threads: int, tell: Callable[[Verdict], Any]) -
         EntryError: `badges.json` is damaged.
         OSError: something cannot be read.
     """
-    folder = root / ENTRIES
+    folder = root / BOARD
     badges = read_badges(folder)
     shown = []
     for verdict in without_copies([verify_entry(path, num_threads=num_threads) for path in find_entries(folder)]):

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from babyaipp.evaluation.protocol import PROTOCOL, SUITES, check_training_seed, get_suite, track_of
+from babyaipp.evaluation.protocol import PROTOCOL, SUITES, check_training_seed, get_suite
 from babyaipp.evaluation.records import MOST_RUNS
 from babyaipp.levels import LEVELS
 from babyaipp.texts import parse_text_condition
@@ -202,11 +202,6 @@ class Entry(BaseModel):
                 f"levels={short(list(self.levels))} must be some of {', '.join(allowed)} in this order, each once"
             )
         return self
-
-    @property
-    def track(self) -> str:
-        """The budget of training that it kept to."""
-        return track_of(self.frames)
 
     @property
     def seal(self) -> str:
