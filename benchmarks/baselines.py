@@ -1,8 +1,10 @@
-"""The tables and curves of docs/baselines.md, from a sweep: `python -m benchmarks.baselines runs/baselines`.
+"""The tables and curves of docs/baselines.md and docs/findings.md: `python -m benchmarks.baselines runs/baselines`.
 
-Each trained agent is evaluated in the conditions of `CONDITIONS`, with the likeliest actions and with drawn ones; what
-came of it stands in `conditions.json` of its run folder, so that a call that is cut off goes on where it was. Then all
-of it is gathered in `docs/results/baselines.json`, from which `--render` alone makes the page's tables and curves anew.
+Success comes from the entries on the leaderboard, whose episodes are played again (`benchmarks/boards.py`). Of a sweep
+come the curves of training, and what its agents do in the conditions of `CONDITIONS`, with the likeliest actions and
+with drawn ones; that stands in `conditions.json` of a run folder, so that a call that is cut off goes on where it was.
+Then all of the sweep is gathered in `docs/results/<name of its folder>.json`. A page asks for a table by its name,
+between `<!-- table: name -->` and `<!-- end of name -->`; `--render` alone makes all of them anew.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ import os
 import signal
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,16 +30,29 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from agents.cli import run_command, usage_errors
 from agents.evaluate import evaluate, load_subject
 from agents.runs import Run, write_json, write_text
-from babyaipp.levels import get_level
+from babyaipp.evaluation.protocol import get_suite
+from babyaipp.levels import LEVELS, get_level
+from babyaipp.statistics import Estimate
+from benchmarks import boards
+from benchmarks.boards import Scored, load_board
 from benchmarks.measurement import machine, table
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "docs" / "results" / "baselines.json"
-PAGE = ROOT / "docs" / "baselines.md"
-README = ROOT / "README.md"
+RESULTS = ROOT / "docs" / "results"
+PAGES = (ROOT / "docs" / "baselines.md", ROOT / "docs" / "findings.md", ROOT / "README.md")
 IMAGES = ROOT / "docs" / "images"
+MAIN, FIXED = "baselines", "fixed"
+"""Sweeps that tables are named after, or need."""
+PAIRS = (
+    ("attention_fusion", "film"),
+    ("film", "concat_fusion"),
+    ("concat_fusion", "image_only"),
+    ("attention_fusion", "image_only"),
+)
+"""What the paper puts in that order."""
 OTHER_ORDER = "other order"
 SWAPPED = "swapped"
+FIXED_RULES = "fixed rules"
 CONDITIONS: dict[str, dict[str, Any]] = {
     "true": {"splits": ("Train", "HeldOut")},
     OTHER_ORDER: {"splits": ("HeldOut",)},
@@ -47,6 +63,8 @@ CONDITIONS: dict[str, dict[str, Any]] = {
 }
 """What is told, and the splits that are played. `OTHER_ORDER`: the true sentences, shuffled where the level has them
 sorted, and sorted where it has them shuffled. `SWAPPED`: the true sentences of another episode."""
+FIXED_CONDITION: dict[str, Any] = {FIXED_RULES: {"splits": ("Fixed", "All")}}
+"""Of levels that have rules which never change, beside rules that do."""
 _POINTS = 60
 """Of a curve."""
 _FIGURES = ("episodes", "success", "interval", "death", "timeout", "return", "steps")
@@ -63,7 +81,7 @@ class BaselinesConfig:
     processes: int = 2
     """Run folders that are evaluated at a time."""
     render: bool = False
-    """Write tables and curves from docs/results/baselines.json, evaluate nothing."""
+    """Write tables and curves from docs/results/ and the leaderboard, evaluate nothing."""
 
     def check(self) -> None:
         """Raise ValueError, naming argument, value and what is allowed, if a setting makes no sense."""
@@ -83,19 +101,27 @@ def runs_of(sweep: Path) -> list[Path]:
     return sorted(file.parent for file in sweep.glob("*/result.json"))
 
 
+def conditions_of(level: str, split: str) -> dict[str, dict[str, Any]]:
+    """What is played with an agent that was trained on a split of a level."""
+    if split == "Fixed":
+        return FIXED_CONDITION
+    return CONDITIONS | (FIXED_CONDITION if "Fixed" in get_level(level).splits else {})
+
+
 def evaluate_run(folder: Path, episodes: int) -> None:
     """Write `conditions.json` in a run folder, unless it is there already."""
     file = folder / "conditions.json"
+    config = Run(folder).read_config()
+    conditions = conditions_of(config["level"], config["split"])
     training = Run(folder).agent_file().stat().st_mtime_ns
-    asked = {"episodes": episodes, "agent": training, "conditions": list(CONDITIONS)}
+    asked = {"episodes": episodes, "agent": training, "conditions": list(conditions)}
     if file.exists() and json.loads(file.read_text(encoding="utf-8"))["asked"] == asked:
         return
     rows = []
-    for name, condition in CONDITIONS.items():
+    for name, condition in conditions.items():
         order = None
         if name == OTHER_ORDER:
-            level = get_level(Run(folder).read_config()["level"])
-            order = "canonical" if level.sentence_order == "shuffled" else "shuffled"
+            order = "canonical" if get_level(config["level"]).sentence_order == "shuffled" else "shuffled"
         subject = load_subject(str(folder), text=condition.get("text"), order=order)
         for greedy in (True, False):
             report = evaluate(subject, episodes, condition["splits"], greedy=greedy, swapped=name == SWAPPED)
@@ -131,65 +157,68 @@ def gather(sweep: Path, episodes: int) -> dict[str, Any]:
     return {"episodes": episodes, "machine": machine(), "runs": runs}
 
 
-@dataclass(frozen=True)
-class Table:
-    """A generated part of the page."""
-
-    name: str
-    text: str
-
-    def put(self, page: str) -> str:
-        """The page with this part in place of the former one.
-
-        Raises:
-            ValueError: the page has no place for it.
-        """
-        begin, end = f"<!-- {self.name} -->\n", f"<!-- end of {self.name} -->"
-        if begin not in page or end not in page:
-            raise ValueError(f"there is no place for {self.name!r}: {begin.strip()} ... {end}")
-        before, _, rest = page.partition(begin)
-        return f"{before}{begin}\n{self.text}\n\n{end}{rest.partition(end)[2]}"
+Tables = Mapping[str, Callable[[], str]]
+"""Name -> what makes it."""
 
 
-def tables(results: Mapping[str, Any]) -> list[Table]:
-    """For each level: success on what was trained and on what was not, and success when something else is told."""
-    made = []
-    for level in sorted({run["level"] for run in results["runs"]}):
-        for greedy in (True, False):
-            mode = "greedy" if greedy else "sampled"
-            made.append(Table(f"{level}, {mode}", _splits_table(results, level, greedy)))
-            made.append(Table(f"{level}, other texts, {mode}", _texts_table(results, level, greedy)))
+def fill(page: str, tables: Tables) -> str:
+    """A page with the tables that it asks for in their places.
+
+    Raises:
+        ValueError: it asks for something that is not there, or does not say where it ends.
+    """
+    filled, rest = "", page
+    while True:
+        before, begin, after = rest.partition("<!-- table: ")
+        filled += before
+        if not begin:
+            return filled
+        name, _, after = after.partition(" -->\n")
+        _, end, rest = after.partition(f"<!-- end of {name} -->")
+        if not end:
+            raise ValueError(f"table {name!r} has no end: <!-- end of {name} -->")
+        if name not in tables:
+            raise ValueError(f"there is no table {name!r}; allowed: {', '.join(sorted(tables))}")
+        filled += f"{begin}{name} -->\n\n{tables[name]()}\n\n{end}"
+
+
+def tables(sweeps: Mapping[str, Mapping[str, Any]], board: Sequence[Scored]) -> dict[str, Callable[[], str]]:
+    """All tables that a page can ask for.
+
+    Args:
+        sweeps: what was gathered, by the name of the sweep.
+        board: the entries.
+    """
+    levels = _levels(sweeps[MAIN]) if MAIN in sweeps else []
+    reading = get_suite("reading").levels
+    made: dict[str, Callable[[], str]] = {
+        "overview": partial(boards.overview_table, board, levels),
+        "causes": partial(boards.causes_table, board, list(dict.fromkeys([*levels, *reading]))),
+        "order": partial(boards.order_table, board, ("-ppo-small", "-ppo-small-classic", ""), PAIRS),
+    }
+    for level in LEVELS:
+        made[level] = partial(boards.level_table, board, level)
+    if {MAIN, FIXED} <= set(sweeps):
+        made[FIXED_RULES] = partial(_fixed_table, sweeps[FIXED], sweeps[MAIN])
+    for sweep, results in sweeps.items():
+        for level in _levels(results) if sweep != FIXED else ():
+            for greedy in (True, False):
+                name = f"{sweep}, {level}, {'greedy' if greedy else 'sampled'}"
+                made[name] = partial(_splits_table, results, level, greedy)
+                made[f"{name}, other texts"] = partial(_texts_table, results, level, greedy)
     return made
 
 
-def overview(results: Mapping[str, Any]) -> Table:
-    """Success of all agents on all levels, for the README."""
-    levels = sorted({run["level"] for run in results["runs"]})
-    by_level = {level: _by_agent(results, level) for level in levels}
-    rows = []
-    for agent in by_level[levels[0]]:
-        cells = []
-        for level in levels:
-            for split in ("Train", "HeldOut"):
-                entries = [_evaluation(run, "true", split, False) for run in by_level[level].get(agent, [])]
-                cells.append(f"{_mean(entries, 'success'):.3f}" if entries else "-")
-        rows.append([f"`{agent}`", *cells])
-    return Table(
-        "baselines",
-        table(["agent", *(f"{level}, {split}" for level in levels for split in ("Train", "HeldOut"))], rows),
-    )
-
-
 def _splits_table(results: Mapping[str, Any], level: str, greedy: bool) -> str:
-    header = ["agent", "Train", "HeldOut", "HeldOut, each seed", "gap", "death", "timeout", "finished"]
+    header = ["agent", "Train", "HeldOut", "95% interval", "each seed", "gap", "died", "late", "finished"]
     rows = []
     for agent, runs in _by_agent(results, level).items():
-        train = [_evaluation(run, "true", "Train", greedy) for run in runs]
-        held_out = [_evaluation(run, "true", "HeldOut", greedy) for run in runs]
-        seeds = ", ".join(f"{each['success']:.3f}" for each in held_out)
-        gap = _mean(train, "success") - _mean(held_out, "success")
+        train, held_out = ([_evaluation(run, "true", split, greedy) for run in runs] for split in ("Train", "HeldOut"))
         figures = [
-            *(f"{_mean(train, 'success'):.3f}", f"{_mean(held_out, 'success'):.3f}", seeds, f"{gap:.3f}"),
+            *(f"{_mean(train, 'success'):.3f}", f"{_mean(held_out, 'success'):.3f}"),
+            boards.shown_interval(_over_seeds(held_out)),
+            ", ".join(f"{each['success']:.3f}" for each in held_out),
+            f"{_mean(train, 'success') - _mean(held_out, 'success'):.3f}",
             *(f"{_mean(held_out, 'death'):.3f}", f"{_mean(held_out, 'timeout'):.3f}", _finished(held_out)),
         ]
         rows.append([f"`{agent}`", *figures])
@@ -208,6 +237,35 @@ def _texts_table(results: Mapping[str, Any], level: str, greedy: bool) -> str:
     return table(["agent", *names], rows)
 
 
+def _fixed_table(fixed: Mapping[str, Any], main: Mapping[str, Any]) -> str:
+    """Agents that were trained on rules that never change, and on rules that do, on both."""
+    rows = []
+    for level in _levels(fixed):
+        for agent in dict.fromkeys(run["agent"] for run in fixed["runs"]):
+            for split, results in (("Fixed", fixed), ("Train", main)):
+                runs = [run for run in results["runs"] if (run["level"], run["agent"]) == (level, agent)]
+                on_fixed, on_all = (
+                    [_evaluation(run, FIXED_RULES, each, False) for run in runs] for each in ("Fixed", "All")
+                )
+                apart = _mean(on_fixed, "success") - _mean(on_all, "success")
+                cells = [
+                    f"{_mean(entries, 'success'):.3f} [{boards.shown_interval(_over_seeds(entries))}]"
+                    for entries in (on_fixed, on_all)
+                ]
+                rows.append([level, f"`{agent}`", split, *cells, f"{apart:.3f}"])
+    return table(["level", "agent", "trained on", "on Fixed", "on All", "difference"], rows)
+
+
+def _levels(results: Mapping[str, Any]) -> list[str]:
+    """Of a sweep, in the order of the level table."""
+    there = {run["level"] for run in results["runs"]}
+    return [level for level in LEVELS if level in there]
+
+
+def _over_seeds(entries: Sequence[Mapping[str, Any]]) -> Estimate:
+    return boards.over_seeds([each["success"] for each in entries])
+
+
 def _by_agent(results: Mapping[str, Any], level: str) -> dict[str, list[Any]]:
     """Runs of a level, the agents with the highest success on held-out rules first."""
     agents: dict[str, list[Any]] = {}
@@ -215,7 +273,7 @@ def _by_agent(results: Mapping[str, Any], level: str) -> dict[str, list[Any]]:
         if run["level"] == level:
             agents.setdefault(run["agent"], []).append(run)
     order = sorted(
-        agents, key=lambda each: -_mean([_evaluation(run, "true", "HeldOut", True) for run in agents[each]], "success")
+        agents, key=lambda each: -_mean([_evaluation(run, "true", "HeldOut", False) for run in agents[each]], "success")
     )
     return {agent: agents[agent] for agent in order}
 
@@ -246,7 +304,10 @@ def draw_curves(results: Mapping[str, Any], level: str, path: Path) -> None:
     with mpl.rc_context(settings):
         figure, axes = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
         colors = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-        agents = dict(sorted(_by_agent(results, level).items()))
+        agents: dict[str, list[Any]] = {}
+        for run in sorted(results["runs"], key=lambda each: (each["agent"], each["seed"])):
+            if run["level"] == level:
+                agents.setdefault(run["agent"], []).append(run)
         for color, (agent, runs) in zip(colors, agents.items(), strict=False):
             for number, run in enumerate(runs):
                 frames, _, success = zip(*run["curve"], strict=True)
@@ -263,15 +324,29 @@ def draw_curves(results: Mapping[str, Any], level: str, path: Path) -> None:
         temporary.replace(path)
 
 
-def render(results: Mapping[str, Any]) -> None:
-    """Write the curves and the generated parts of the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    for part in tables(results):
-        page = part.put(page)
-    for level in sorted({run["level"] for run in results["runs"]}):
-        draw_curves(results, level, IMAGES / f"curves-{level}.svg")
-    write_text(PAGE, page)
-    write_text(README, overview(results).put(README.read_text(encoding="utf-8")))
+def read_results() -> dict[str, dict[str, Any]]:
+    """What was gathered, by the names of the sweeps."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
+
+
+def render(sweeps: Mapping[str, Mapping[str, Any]], board: Sequence[Scored]) -> None:
+    """Write the curves and the generated parts of the pages.
+
+    Raises:
+        ValueError: a page asks for a table that there is not.
+    """
+    made = tables(sweeps, board)
+    pages = {page: fill(page.read_text(encoding="utf-8"), made) for page in PAGES}
+    for sweep, results in sweeps.items():
+        for level in _levels(results):
+            draw_curves(results, level, IMAGES / curves_file(sweep, level))
+    for page, text in pages.items():
+        write_text(page, text)
+
+
+def curves_file(sweep: str, level: str) -> str:
+    """Name of the picture of the trainings on a level."""
+    return f"curves-{level}.svg" if sweep == MAIN else f"curves-{sweep}-{level}.svg"
 
 
 def _evaluate_all(folders: Sequence[Path], config: BaselinesConfig) -> None:
@@ -298,18 +373,12 @@ def run_baselines(config: BaselinesConfig) -> int:
     """Evaluate, gather and render; returns the exit status."""
     with usage_errors():
         config.check()
-        if config.sweep is None and not RESULTS.exists():
-            raise ValueError(f"render=True: there is no {RESULTS}")
-    if config.sweep is None:
-        results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    else:
+    if config.sweep is not None:
         _evaluate_all(runs_of(config.sweep), config)
-        results = gather(config.sweep, config.episodes)
-        write_json(RESULTS, results)
+        write_json(RESULTS / f"{config.sweep.resolve().name}.json", gather(config.sweep, config.episodes))
     with usage_errors():
-        render(results)
-    for part in tables(results):
-        print(f"{part.name}\n\n{part.text}\n")
+        render(read_results(), load_board())
+    print(f"written: {', '.join(str(page) for page in PAGES)}")
     return 0
 
 

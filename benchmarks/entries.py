@@ -95,6 +95,8 @@ class EntriesConfig:
     """Some of them only; by default all, or those of the sweep."""
     suite: str = USUAL_SUITE
     """What is played, without a sweep."""
+    levels: tuple[str, ...] = ()
+    """Some of the suite's only, without a sweep."""
     seeds: tuple[int, ...] = tuple(range(RANKED_SEEDS))
     """Of the trainings, without a sweep."""
     minutes: float | None = None
@@ -123,7 +125,7 @@ class EntriesConfig:
             raise ValueError(f"minutes={self.minutes:g} must be more than 0")
         if self.tag is not None and self.sweep is None:
             raise ValueError(f"tag={self.tag!r} is for the entries of a sweep: give --sweep, too")
-        get_suite(self.suite)
+        get_suite(self.suite).cells(self.levels or None)
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,7 @@ def _batches(config: EntriesConfig) -> list[Batch]:
         plan = read_plan(config.sweep, config.folder)
         return batches_of_sweep(plan, config.folder, config.agents, config.tag)
     agents = config.agents or tuple(SUBJECTS)
-    levels = get_suite(config.suite).levels
+    levels = tuple(level for level in get_suite(config.suite).levels if level in (config.levels or (level,)))
     return [Batch(config.folder, config.suite, agents, levels, config.seeds, minutes=config.minutes)]
 
 
