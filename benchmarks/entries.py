@@ -2,7 +2,7 @@
 
     python -m benchmarks.entries runs/reading                                  # suite reading, taught by the oracle
     python -m benchmarks.entries runs/baselines --sweep sweeps/baselines.toml  # what a sweep trains, by suite
-    python -m benchmarks.entries runs/planners --suite classic --agents random oracle blind
+    python -m benchmarks.entries runs/planners --suite classic --agents oracle blind
 
 Without `--sweep` agents are trained first, one for each level and training seed, all in the same way: they imitate the
 oracle (`agents.imitate --dagger`), since reinforcement learning finds no reward on some of the levels
@@ -155,7 +155,9 @@ class Batch:
 
     def title(self, agent: str) -> str:
         """Of an entry, for people."""
-        return SUBJECTS[agent].title + (f" ({self.tag.replace('-', ', ').replace('ppo', 'PPO')})" if self.tag else "")
+        subject = SUBJECTS[agent]
+        how = "DAgger" if self.tag is None else self.tag.replace("-", ", ").replace("ppo", "PPO")
+        return f"{subject.title} ({how})" if subject.trained else subject.title
 
     def privileged(self, agent: str) -> str:
         """What the agent was given besides observations."""
