@@ -63,8 +63,8 @@ def test_entries_of_a_sweep_have_the_levels_of_their_suite(tmp_path):
     assert classic.title("film") == "FiLM (PPO, small)"
     assert (classic.privileged("film"), "DAgger" in classic.privileged("grounded")) == ("", False)
     (few,) = entries.batches_of_sweep(read_plan(ROOT / "sweeps" / "fixed.toml", tmp_path), tmp_path, tag="x")
-    assert (few.suite, few.split, few.name("grounded")) == ("fixed", "Fixed", "grounded-x-fixed")
-    assert few.checkpoint("grounded", "GoToRedBallHard", 1).name == "grounded-GoToRedBallHard-Fixed-1.safetensors"
+    assert (few.suite, few.split, few.name("image_only")) == ("fixed", "Fixed", "image-only-x-fixed")
+    assert few.checkpoint("image_only", "GoToRedBallHard", 1).name == "image_only-GoToRedBallHard-Fixed-1.safetensors"
 
 
 def test_trainings_of_a_sweep_that_differ_are_refused(tmp_path):
