@@ -57,6 +57,31 @@ def in_turns(calls: Mapping[str, Callable[[], int]], rounds: int, seconds: float
     return samples
 
 
+def median_seconds(call: Callable[[], object], seconds: float, wait: Callable[[], object], rounds: int = 5) -> float:
+    """How long a call takes whose work may go on after it, as a GPU's does, when it is made again and again.
+
+    Args:
+        call: makes the work.
+        seconds: how long to measure, in each round.
+        wait: returns when all work is done.
+        rounds: the median of so many is taken.
+    """
+    call()
+    found = []
+    for _ in range(rounds):
+        wait()
+        begin = time.perf_counter()
+        count = 0
+        while time.perf_counter() - begin < seconds or not count:
+            call()
+            count += 1
+            if count % 8 == 0:  # not too far ahead of the GPU
+                wait()
+        wait()
+        found.append((time.perf_counter() - begin) / count)
+    return statistics.median(found)
+
+
 def summary(values: Sequence[float]) -> dict[str, float]:
     """Median, and what the middle half lies between."""
     low, _, high = statistics.quantiles(values, method="inclusive") if len(values) > 1 else [values[0]] * 3

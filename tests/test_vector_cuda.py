@@ -55,7 +55,7 @@ def test_what_needs_no_gpu_holds_without_one():
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-    assert re.search(r"\b10 passed", done.stdout)
+    assert re.search(r"\b11 passed", done.stdout)
     assert "skipped" not in done.stdout
 
 
@@ -96,6 +96,14 @@ def test_a_gpu_gives_the_same(on_gpu, mode):
         np.testing.assert_array_equal(on_host(there.action_mask()), on_host(here.action_mask()))
         np.testing.assert_array_equal(on_host(there.state()).reshape(-1).view(WORLD), here.state())
         assert there.world(1) == here.world(1)
+
+
+def test_the_report_finds_the_same_bits_on_a_gpu(on_gpu):
+    from benchmarks.gpu import parity
+    from benchmarks.gpu.device import Device
+
+    row = parity.compare("GoToRedBallHard", "All", "withheld=1", 5, 5, 8, Device("cuda"))
+    assert (row["same"], row["first_difference"], row["episodes"]) == (True, None, 5)
 
 
 def test_states_on_a_gpu_go_on_exactly_and_are_checked(on_gpu):

@@ -1,0 +1,248 @@
+"""The report for people, from its JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from benchmarks.gpu.training import PHASES
+from benchmarks.measurement import count_text, table
+
+Rows = Mapping[str, Mapping[str, Any]]
+"""By item, what was measured."""
+
+_SHOWN = 6
+"""Kernels of a half of an update."""
+_GOAL_FRAMES = 5e6
+
+
+def part_text(name: str, title: str, entries: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+    """A part: its title, its tables, and what was not measured.
+
+    Args:
+        name: of the part.
+        title: of the part.
+        entries: its items, as in the report.
+        card: the items of the part `card`, for comparison.
+    """
+    rows = {item: entry["row"] for item, entry in entries.items() if entry["state"] == "done"}
+    texts = [f"## {title}"]
+    if rows:
+        texts.append(_TABLES[name](rows) if name != "update" else update_text(rows, card))
+    missing = [
+        f"- {item}, {entry['state']}: {entry['why'].splitlines()[0]}"
+        for item, entry in entries.items()
+        if entry["state"] != "done"
+    ]
+    if missing:
+        texts.append("Not measured:\n\n" + "\n".join(missing))
+    return "\n\n".join(texts)
+
+
+def start_table(rows: Rows) -> str:
+    """Seconds of first steps."""
+    return table(
+        ["device", "first step, s"], [[name, f"{took:.1f}"] for row in rows.values() for name, took in row.items()]
+    )
+
+
+def card_table(rows: Rows) -> str:
+    """Rates and costs."""
+    lines = []
+    for name, row in rows.items():
+        if "flops_per_second" in row:
+            lines.append([name, f"{count_text(row['flops_per_second'])}FLOP/s"])
+        elif "bytes_per_second" in row:
+            lines.append([f"{name}, read and written", f"{count_text(row['bytes_per_second'])}B/s"])
+        else:
+            lines.append([name, f"{row['seconds_a_launch'] * 1e6:.2f} us"])
+            if "seconds_in_a_graph" in row:
+                lines.append([f"{name} in a graph", f"{row['seconds_in_a_graph'] * 1e6:.2f} us"])
+    return table(["what", "measured"], lines)
+
+
+def parity_table(rows: Rows) -> str:
+    """What was compared, and where it differed first."""
+    lines = []
+    for row in rows.values():
+        difference = row["first_difference"]
+        where = f"step {difference['step']}: {', '.join(difference['arrays'])}" if difference else ""
+        lines.append(
+            [
+                *(row["level"], row["split"], row["text"], f"{row['steps']:,}", f"{row['episodes']:,}"),
+                *("yes" if row["same"] else "NO", where, row["device"][:16]),
+            ]
+        )
+    header = ["level", "split", "text", "steps", "episodes", "same bits", "first difference", "SHA-256 begins"]
+    return table(header, lines)
+
+
+def environment_table(rows: Rows) -> str:
+    """Steps a second."""
+    header = ["level", "worlds", "steps/s", "driver alone", "as a graph"]
+    header += ["ns a step, no new worlds", "ns an observation", "ns a new world", "bytes a world"]
+    lines = []
+    for row in rows.values():
+        driver = row.get("driver")
+        told = ["-"] * 6
+        if driver:
+            parts = driver["nanoseconds"]
+            told = [count_text(driver[name]) for name in ("steps_per_second", "graph_steps_per_second")]
+            told += [f"{parts[name]:.3f}" for name in ("act_and_observe", "observe", "new_worlds")]
+            told.append(f"{driver['bytes_a_world']:,.0f}")
+        lines.append([row["level"], f"{row['num_envs']:,}", count_text(row["steps_per_second"]), *told])
+    return table(header, lines)
+
+
+def correctness_table(rows: Rows) -> str:
+    """Losses on both, and errors."""
+    header = ["agent", "sizes", "arithmetic", "loss, CPU", "loss, device", "value loss, CPU", "value loss, device"]
+    header += ["largest error of a loss", "of the gradient", "limit", "within", "of the parameters, after an update"]
+    lines = []
+    for row in rows.values():
+        for name, kind in row["kinds"].items():
+            losses = kind["losses"]
+            figures = [losses[loss][place] for loss in ("loss", "value_loss") for place in ("cpu", "device")]
+            worst = max(each["error"] for each in losses.values())
+            lines.append(
+                [
+                    *(f"`{row['agent']}`", row["preset"], name, *(f"{each:.6g}" for each in figures)),
+                    *(f"{worst:.1e}", f"{kind['gradient_error']:.1e}", f"{kind['limit']:.0e}"),
+                    *("yes" if kind["within"] else "NO", f"{kind['parameters_error']:.1e}"),
+                ]
+            )
+    return table(header, lines)
+
+
+def training_table(rows: Rows) -> str:
+    """Frames a second, and shares of the phases."""
+    header = ["agent", "sizes", "precision", "mode", "environments", "frames/s", "5 M frames, s", "an update, s"]
+    header += ["first ones, s", "memory, GiB", *(f"{phase}, %" for phase in PHASES)]
+    lines = []
+    for row in rows.values():
+        total, peak = sum(row["phases"].values()), row["peak_memory_bytes"]
+        frames = row["num_envs"] * row["rollout_steps"]
+        lines.append(
+            [
+                *(f"`{row['agent']}`", row["preset"], row["precision"], row["mode"], f"{row['num_envs']:,}"),
+                *(count_text(row["frames_per_second"]), f"{_GOAL_FRAMES / row['frames_per_second']:.1f}"),
+                *(f"{frames / row['frames_per_second']:.3f}", f"{sum(row['first_update_seconds']):.1f}"),
+                "-" if peak is None else f"{peak / 2**30:.1f}",
+                *(f"{100 * row['phases'][phase] / total:.0f}" for phase in PHASES),
+            ]
+        )
+    return table(header, lines)
+
+
+def compiled_text(rows: Rows) -> str:
+    """As of training, with gaps."""
+    return training_table(rows) + "\n\n" + gaps_table(rows)
+
+
+def gaps_table(rows: Rows) -> str:
+    """How much of the halves of an update the device waits for work."""
+    lines = []
+    for item, row in rows.items():
+        for half in ("collecting", "learning"):
+            entry = row[half]
+            waits = max(0.0, 1 - entry["busy_seconds"] / entry["seconds"])
+            figures = (f"{entry[name] * 1e3:.1f}" for name in ("seconds", "busy_seconds"))
+            lines.append([item, half, *figures, f"{100 * waits:.0f}", f"{entry['kernels']:,}"])
+    return table(["training", "half", "ms", "device at work, ms", "gaps, %", "kernels"], lines)
+
+
+def update_text(rows: Rows, card: Mapping[str, Any]) -> str:
+    """Of each training: phases beside the card's rates, gaps, and what runs longest."""
+    rates = {name: entry["row"] for name, entry in card.items() if entry["state"] == "done"}
+    matrix = rates.get("matrix bf16", {}).get("flops_per_second")
+    copy = rates.get("copy", {}).get("bytes_per_second")
+    texts = [training_table(rows)]
+    for item, row in rows.items():
+        texts += [f"### {item}", _work_table(row, matrix, copy)]
+    texts.append(gaps_table(rows))
+    for item, row in rows.items():
+        for half in ("collecting", "learning"):
+            shown = row[half]["longest"][:_SHOWN]
+            lines = [[each["name"], f"{each['count']:,}", f"{each['seconds'] * 1e3:.2f}"] for each in shown]
+            texts += [f"Longest of {half}, {item}:", table(["kernel", "times", "ms"], lines)]
+    return "\n\n".join(texts)
+
+
+def _work_table(row: Mapping[str, Any], matrix: float | None, copy: float | None) -> str:
+    """Phases with what they do, against the rates of the card in bfloat16."""
+    header = ["phase", "ms", "TFLOP", "TFLOP/s", "of the matrix rate, %", "GB", "of the copy rate, %", "floor, ms"]
+    lines: list[list[str]] = []
+    floors: list[float] = []
+    total = {"flops": 0, "bytes": 0}
+    phases = {phase: (row["phases"][phase], row["work"][phase]) for phase in PHASES}
+    for _, work in phases.values():
+        total = {name: total[name] + work[name] for name in total}
+    for phase, (seconds, work) in (phases | {"all": (sum(row["phases"].values()), total)}).items():
+        flops_share = work["flops"] / seconds / matrix if matrix and seconds else None
+        bytes_share = work["bytes"] / seconds / copy if copy and seconds else None
+        if phase == "all":
+            floor = sum(floors) if len(floors) == len(phases) else None
+        else:
+            floor = max(work["flops"] / matrix, work["bytes"] / copy) if matrix and copy else None
+            floors += [] if floor is None else [floor]
+        lines.append(
+            [
+                *(phase, f"{seconds * 1e3:.2f}", f"{work['flops'] / 1e12:.4g}"),
+                *(f"{work['flops'] / max(seconds, 1e-12) / 1e12:.4g}", _percent(flops_share)),
+                *(f"{work['bytes'] / 1e9:.4g}", _percent(bytes_share)),
+                "-" if floor is None else f"{floor * 1e3:.2f}",
+            ]
+        )
+    return table(header, lines)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def trainings_text(sweeps: Mapping[str, Any]) -> str:
+    """How far the trainings are, and what the finished ones reached."""
+    texts = ["## Trainings"]
+    for name, entry in sweeps.items():
+        if "why" in entry:
+            texts.append(f"{name}: {entry['why'].splitlines()[0]}")
+            continue
+        finished = sum(run["finished"] for run in entry["runs"])
+        texts.append(f"{name}: {finished} of {entry['asked']} runs are finished")
+        lines = []
+        for run in entry["runs"]:
+            rate = count_text(run["frames"] / run["seconds"]) if run["seconds"] else "-"
+            reached = ", ".join(f"{split} {success:.3f}" for split, success in run["success"].items())
+            last = f"{run['curve'][-1][2]:.3f}" if run["curve"] else "-"
+            lines.append(
+                [
+                    *(run["run"], run["preset"], f"{run['frames']:,} of {run['asked_frames']:,}"),
+                    *(f"{run['seconds']:.1f}", rate, last, reached or ("-" if run["finished"] else "not finished")),
+                ]
+            )
+        if lines:
+            header = ["run", "sizes", "frames", "s", "frames/s", "success in training", "evaluated"]
+            texts.append(table(header, lines))
+        texts += [f"{run} failed: {why.splitlines()[0]}" for run, why in entry.get("failures", {}).items()]
+    return "\n\n".join(texts)
+
+
+_TABLES: Mapping[str, Callable[[Rows], str]] = {
+    "start": start_table,
+    "card": card_table,
+    "parity": parity_table,
+    "environment": environment_table,
+    "correctness": correctness_table,
+    "training": training_table,
+    "compiled": compiled_text,
+}
+
+
+def report_text(report: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    """All of it; `titles`: of the parts, in their order."""
+    device, parts = report.get("device", {}), report["parts"]
+    head = f"# GPU report\n\n{device.get('name', 'unknown device')}; {report['machine']['processor']}"
+    texts = [part_text(name, titles[name], parts[name], parts.get("card", {})) for name in titles if name in parts]
+    if report["trainings"]:
+        texts.append(trainings_text(report["trainings"]))
+    return "\n\n".join([head, *texts]) + "\n"
