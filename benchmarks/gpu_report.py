@@ -63,7 +63,7 @@ class GpuReportConfig:
     at_once: int = 1
     """Trainings at a time, on the same GPU."""
     num_envs: int | None = None
-    """Environments of the trainings that are timed: 4096, or 8 without a GPU."""
+    """Environments of the trainings that are timed: 2048, or 8 without a GPU."""
     retry: bool = False
     """Measure again what failed."""
     device: Literal["cuda", "cpu"] | None = None
@@ -73,7 +73,7 @@ class GpuReportConfig:
     def scale(self) -> Scale:
         """How large everything is."""
         name = self.device or ("cuda" if torch.cuda.device_count() else "cpu")
-        return cuda_scale(self.num_envs or 4096) if name == "cuda" else cpu_scale(self.num_envs or 8)
+        return cuda_scale(self.num_envs or 2048) if name == "cuda" else cpu_scale(self.num_envs or 8)
 
     def check(self) -> None:
         """Raise ValueError, naming argument, value and what is allowed, if a setting makes no sense."""

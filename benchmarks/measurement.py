@@ -15,6 +15,8 @@ from typing import Any
 
 _PACKAGES = ("babyaipp", "gymnasium", "minigrid", "numpy", "numba", "torch")
 
+_AHEAD = 8
+
 DISTURBED = 0.97
 """Below this share of the processor a one-threaded measurement was kept waiting by something else."""
 
@@ -61,12 +63,17 @@ def median_seconds(call: Callable[[], object], seconds: float, wait: Callable[[]
     """How long a call takes whose work may go on after it, as a GPU's does, when it is made again and again.
 
     Args:
-        call: makes the work.
+        call: makes the work; the first one does not count.
         seconds: how long to measure, in each round.
         wait: returns when all work is done.
         rounds: the median of so many is taken.
     """
     call()
+    wait()
+    begin = time.perf_counter()
+    call()
+    wait()
+    ahead = max(1, min(_AHEAD, int(seconds / max(time.perf_counter() - begin, 1e-9))))
     found = []
     for _ in range(rounds):
         wait()
@@ -75,7 +82,7 @@ def median_seconds(call: Callable[[], object], seconds: float, wait: Callable[[]
         while time.perf_counter() - begin < seconds or not count:
             call()
             count += 1
-            if count % 8 == 0:  # not too far ahead of the GPU
+            if count % ahead == 0:  # not too far ahead of the GPU
                 wait()
         wait()
         found.append((time.perf_counter() - begin) / count)

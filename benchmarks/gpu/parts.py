@@ -90,10 +90,10 @@ def cuda_scale(num_envs: int) -> Scale:
         trained=subjects,
         ppo=PPOConfig(num_envs=num_envs, rollout_steps=32, epochs=4, minibatches=8),
         explained=((FIRST_AGENT, "paper"), ("grounded", "paper"), (FIRST_AGENT, "small"), ("grounded", "small")),
-        other_num_envs=tuple(each for each in (1_024, 16_384) if each != num_envs),
+        other_num_envs=tuple(each for each in (1_024, 8_192) if each != num_envs),
         compiled=((FIRST_AGENT, "paper"), ("grounded", "small"), *subjects[1:]),
         training_seconds=1.0,
-        rounds=3,
+        rounds=2,
     )
 
 
@@ -141,7 +141,7 @@ def parts(scale: Scale) -> dict[str, Part]:
         ),
         "correctness": Part("Losses against the CPU's", 60, 5, _correctness(scale, device)),
         "training": Part("Training", 120, 8, _training(scale, device)),
-        "update": Part("Where the time of an update goes", 60, 15, _update(scale, device)),
+        "update": Part("Where the time of an update goes", 60, 12, _update(scale, device)),
         "compiled": Part("Training with compiled networks", 240, 60, _compiled(scale, device)),
     }
 

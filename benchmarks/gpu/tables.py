@@ -145,9 +145,11 @@ def gaps_table(rows: Rows) -> str:
     for item, row in rows.items():
         for half in ("collecting", "learning"):
             entry = row[half]
-            waits = max(0.0, 1 - entry["busy_seconds"] / entry["seconds"])
-            figures = (f"{entry[name] * 1e3:.1f}" for name in ("seconds", "busy_seconds"))
-            lines.append([item, half, *figures, f"{100 * waits:.0f}", f"{entry['kernels']:,}"])
+            figures = [f"{entry['seconds'] * 1e3:.1f}", "-", "-"]
+            if entry["kernels"]:  # else the profiler saw nothing
+                waits = max(0.0, 1 - entry["busy_seconds"] / entry["seconds"])
+                figures[1:] = f"{entry['busy_seconds'] * 1e3:.1f}", f"{100 * waits:.0f}"
+            lines.append([item, half, *figures, f"{entry['kernels']:,}"])
     return table(["training", "half", "ms", "device at work, ms", "gaps, %", "kernels"], lines)
 
 

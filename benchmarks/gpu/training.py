@@ -171,7 +171,7 @@ class Work(TorchDispatchMode):
         if packet in flop_registry:
             self.flops += flop_registry[packet](*args, **(kwargs or {}), out_val=result)
         elif packet in (_aten._cudnn_rnn, _aten._cudnn_rnn_backward):
-            self.flops += _recurrent_flops(args[0], args[1]) * (2 if packet is _aten._cudnn_rnn_backward else 1)
+            self.flops += recurrent_flops(args[0], args[1]) * (2 if packet is _aten._cudnn_rnn_backward else 1)
         self.bytes += _moved_bytes(func, (args, kwargs), result)
         return result
 
@@ -287,8 +287,13 @@ def _named(config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def _recurrent_flops(inputs: Tensor, weights: Sequence[Tensor]) -> int:
-    """Of a recurrent layer of cuDNN; `inputs`: (..., size), all texts and words."""
+def recurrent_flops(inputs: Tensor, weights: Sequence[Tensor]) -> int:
+    """Floating-point operations of a recurrent layer of cuDNN, forward.
+
+    Args:
+        inputs: (texts, words, size), in any order.
+        weights: of the layer; biases do not count.
+    """
     rows = inputs.numel() // inputs.shape[-1]
     return 2 * rows * sum(each.numel() for each in weights if each.dim() == 2)
 
