@@ -68,7 +68,7 @@ def load_agent(checkpoint: str | None, suite: str, level: str, seed: int, greedy
         name = run_name(agent, level, "Fixed" if suite == "fixed" else "Train", seed) + SUFFIX
         found = sorted(path.glob(name)) or sorted(path.glob(f"*/{name}"))
         if not found:
-            raise ValueError(f"checkpoint={checkpoint!r} has no {name}, nor do its folders")
+            raise ValueError(f"checkpoint={checkpoint!r} has no {name}, nor have its folders; --levels plays some only")
         path = found[0]
     trained = load_agent_file(path)
     told = {"agent": (agent, trained.agent), "seed": (seed, trained.training["seed"])}

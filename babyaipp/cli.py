@@ -24,7 +24,7 @@ from babyaipp import __version__
 from babyaipp.files import write_whole
 from babyaipp.leaderboard.cli import Leaderboard
 from babyaipp.levels import COLORS, LEVELS, PROPERTIES, Level, Split, parse_env_id
-from babyaipp.refusals import CommandError, refusals
+from babyaipp.refusals import CommandError, needs_extra, refusals
 from babyaipp.texts import TEXT_CONDITION_NAMES
 from babyaipp.world import World
 
@@ -301,8 +301,9 @@ class Evaluate:
 
     def run(self) -> None:
         """Play, write and print."""
-        from babyaipp.evaluation import report
-        from babyaipp.evaluation.run import Played
+        with needs_extra("leaderboard"):
+            from babyaipp.evaluation import report
+            from babyaipp.evaluation.run import Played
         from babyaipp.planners.progress import Progress
 
         asked = report.Evaluation(

@@ -11,6 +11,17 @@ class CommandError(Exception):
 
 
 @contextmanager
+def needs_extra(name: str) -> Iterator[None]:
+    """Say what to install, if a module that comes with an extra of the package is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f"needs {error.name}: pip install 'babyaipp[{name}]', or in a clone: pip install -e '.[{name}]'"
+        ) from None
+
+
+@contextmanager
 def refusals(prefix: str = "") -> Iterator[None]:
     """Turn the refusal of an argument into a message for the user.
 

@@ -44,6 +44,9 @@ class Subject:
     trained: bool = True
     copies: int = RANKED_SEEDS
     """Training seeds; those who always act alike have one."""
+    greedy: bool = True
+    """Take the likeliest actions. Who cannot read draws them: where it is torn, the likeliest ones turn about for ever,
+    and on Train, too, it succeeds more often so."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -52,7 +55,7 @@ class Subject:
 
 
 SUBJECTS: Mapping[str, Subject] = {
-    "random": Subject("Random actions", "babyaipp/evaluation/agents.py", "", trained=False),
+    "random": Subject("Random actions", "babyaipp/evaluation/agents.py", "", trained=False, greedy=False),
     "oracle": Subject(
         "Oracle (planner)",
         "babyaipp/planners/oracle.py",
@@ -73,10 +76,10 @@ SUBJECTS: Mapping[str, Subject] = {
         f"{_DEMONSTRATIONS} Built in: which word names which colour of the image, that descriptions speak of floors "
         "and instructions of objects, and that names of colours mean nothing else.",
     ),
-    "image_only": Subject("Image only", "agents/image_only.py", _DEMONSTRATIONS),
-    "film": Subject("FiLM", "agents/film.py", _DEMONSTRATIONS),
-    "concat_fusion": Subject("Concatenation", "agents/concat_fusion.py", _DEMONSTRATIONS),
-    "attention_fusion": Subject("Attention fusion", "agents/attention_fusion.py", _DEMONSTRATIONS),
+    "image_only": Subject("Image only", "agents/image_only.py", _DEMONSTRATIONS, greedy=False),
+    "film": Subject("FiLM", "agents/film.py", _DEMONSTRATIONS, greedy=False),
+    "concat_fusion": Subject("Concatenation", "agents/concat_fusion.py", _DEMONSTRATIONS, greedy=False),
+    "attention_fusion": Subject("Attention fusion", "agents/attention_fusion.py", _DEMONSTRATIONS, greedy=False),
 }
 
 
@@ -116,8 +119,9 @@ def evaluation(agent: str, folder: Path) -> tuple[Path, list[str]]:
     """The report on an agent, and the command that makes it."""
     subject, out = SUBJECTS[agent], folder / f"report-{agent}"
     told = ["--agent", f"agents.{agent}:load", "--checkpoint", str(folder)] if subject.trained else ["--agent", agent]
-    seeds = [str(seed) for seed in subject.seeds]
-    return out / REPORT_FILE, [*_babyaipp("evaluate"), *told, "--suite", SUITE, "--seeds", *seeds, "--out", str(out)]
+    told += ["--suite", SUITE, "--seeds", *(str(seed) for seed in subject.seeds)]
+    told += [] if subject.greedy else ["--sampled"]
+    return out / REPORT_FILE, [*_babyaipp("evaluate"), *told, "--out", str(out)]
 
 
 def submission(agent: str, folder: Path, root: Path, hardware: str) -> list[str]:

@@ -64,6 +64,24 @@ def test_what_is_not_as_it_would_be_written_is_stale(shown, tmp_path):
     assert page in stale_files(root, shown)
 
 
+def test_what_nobody_wrote_and_links_are_stale_and_links_are_not_followed(shown, tmp_path):
+    root, elsewhere = tmp_path / "leaderboards", tmp_path / "elsewhere.html"
+    elsewhere.write_text("mine")
+    write_board(root, shown)
+    page = root / "site" / "entries" / "best.html"
+    strange = [root / "site" / "evil.html", root / "site" / "entries" / "deep" / "index.html"]
+    for path in strange:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert stale_files(root, shown) == sorted(strange)
+    page.unlink()
+    page.symlink_to(elsewhere)
+    assert page in stale_files(root, shown)
+    with pytest.raises(ValueError, match="is a link"):
+        write_board(root, shown)
+    assert elsewhere.read_text() == "mine"
+
+
 def test_the_command_builds_checks_and_refuses(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(verifying, "load_anchors", lambda: ANCHORS)
     monkeypatch.chdir(tmp_path)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,12 @@ import pytest
 
 from babyaipp.engine.state import CAUSES
 from babyaipp.evaluation import report
-from babyaipp.evaluation.agents import RandomAgent, load_agent
+from babyaipp.evaluation.agents import AgentError, RandomAgent, load_agent
 from babyaipp.evaluation.anchors import Anchors, anchored
 from babyaipp.evaluation.protocol import SUITES, Cell, check_training_seed, get_suite, track_of
 from babyaipp.evaluation.records import Records, episode_seeds, load_records
 from babyaipp.evaluation.replay import replay
-from babyaipp.evaluation.report import Evaluation, markdown, run_evaluation
+from babyaipp.evaluation.report import Evaluation, fingerprint, markdown, run_evaluation
 from babyaipp.evaluation.run import evaluate, play_cell, play_cell_by_planner
 from babyaipp.evaluation.scores import Results, differences, score
 from babyaipp.levels import LEVELS
@@ -139,7 +141,7 @@ def test_a_run_that_is_cut_off_goes_on(tmp_path):
     assert played == list(CELLS[2:])
     for name in ("lengths", "cause", "half_steps", "actions"):
         assert np.array_equal(getattr(whole, name), getattr(again, name))
-    with pytest.raises(ValueError, match="unfinished evaluation of something else"):
+    with pytest.raises(ValueError, match="unfinished evaluation with another agent"):
         evaluate(*arguments[:-1], {"agent": "another"}, episodes=EPISODES)
 
 
@@ -210,6 +212,69 @@ def test_the_folder_holds_what_is_promised(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="holds a report already"):
         run_evaluation(asked, out)
     run_evaluation(asked, out, overwrite=True)
+
+
+class Broken(Walker):
+    """Fails while it plays."""
+
+    def act(self, observations: Mapping[str, np.ndarray]) -> np.ndarray:
+        raise ValueError("shapes do not fit")
+
+
+def test_an_agents_own_error_is_marked_as_such():
+    with pytest.raises(AgentError, match="the agent failed in act, CrossTwo/Train/true") as caught:
+        play_cell(Broken(), CELLS[0], EPISODES)
+    assert "shapes do not fit" in str(caught.value.__cause__)
+
+
+class Hoarder(Walker):
+    """Keeps what it saw first."""
+
+    def act(self, observations: Mapping[str, np.ndarray]) -> np.ndarray:
+        if not hasattr(self, "first"):
+            self.first = {name: (each, each.copy()) for name, each in observations.items()}
+        return super().act(observations)
+
+
+def test_what_an_agent_saw_stays():
+    agent = Hoarder()
+    play_cell(agent, CELLS[0], EPISODES)
+    for kept, before in agent.first.values():
+        assert np.array_equal(kept, before)
+
+
+def test_random_agents_draw_other_actions_in_other_levels_and_the_same_in_the_same():
+    def drawn(seed: int, level: str) -> list[int]:
+        agent = load_agent("random")(None, suite="reading", level=level, seed=seed, greedy=True)
+        agent.reset(100)
+        return agent.act({"direction": np.zeros(100)}).tolist()
+
+    assert drawn(1, "CrossTwo") == drawn(1, "CrossTwo")
+    assert drawn(1, "CrossTwo") != drawn(1, "Courier")
+    assert drawn(1, "CrossTwo") != drawn(2, "CrossTwo")
+
+
+def test_another_checkpoint_of_the_same_name_is_told_apart(tmp_path):
+    folder, file = tmp_path / "runs", tmp_path / "runs" / "deep" / "a.safetensors"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"parameters")
+    of_folder, of_file = fingerprint(str(folder)), fingerprint(str(file))
+    (folder / "log.txt").touch()  # tells nothing of the agent
+    assert (fingerprint(str(folder)), fingerprint(str(file))) == (of_folder, of_file)
+    file.write_bytes(b"PARAMETERS!")
+    assert fingerprint(str(folder)) != of_folder
+    assert fingerprint(str(file)) != of_file
+    assert fingerprint(None) is fingerprint("an/address:of-its-own") is None
+
+
+def test_loaders_are_checked_before_anything_is_played(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mine", SimpleNamespace(Walker=Walker, load=lambda checkpoint, **_: object()))
+    with pytest.raises(ValueError, match=r"must be callable as load\(checkpoint, suite="):
+        load_agent("mine:Walker")
+    asked = Evaluation("mine:load", levels=("CrossTwo",), episodes=EPISODES)
+    with pytest.raises(ValueError, match="gave a object, which has no method reset"):
+        run_evaluation(asked, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,13 +52,14 @@ class RandomAgent:
 
     Args:
         seed: of its random numbers.
+        level: what is played; others have other numbers.
     """
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, level: str = "") -> None:
+        self._seed = [seed, zlib.crc32(level.encode())]
 
     def reset(self, num_envs: int) -> None:
-        """Draw the same numbers anew."""
+        """Draw the same numbers anew, so that it plays all cells of a level alike: it cannot see what differs."""
         self._random = np.random.default_rng(self._seed)
         self._num_envs = num_envs
 
@@ -75,7 +79,7 @@ def load_agent(name: str) -> Loader:
         ValueError: there is no such module or callable.
     """
     if name == RANDOM:
-        return lambda checkpoint, suite, level, seed, greedy: RandomAgent(seed)
+        return lambda checkpoint, suite, level, seed, greedy: RandomAgent(seed, level)
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise ValueError(f"agent={name!r} must be {', '.join(BUILT_IN)}, or module:callable")
@@ -92,7 +96,38 @@ def load_agent(name: str) -> Loader:
         raise ValueError(f"agent={name!r}: {error}") from None
     if not callable(found):
         raise ValueError(f"agent={name!r} is not callable")
+    try:
+        signature(found).bind(None, suite="", level="", seed=0, greedy=True)
+    except TypeError as error:
+        asked = "load(checkpoint, suite=..., level=..., seed=..., greedy=...)"
+        raise ValueError(f"agent={name!r} must be callable as {asked}, which gives the agent: {error}") from None
+    except ValueError:  # one that tells nothing of its arguments
+        pass
     return found
+
+
+def check_agent(agent: Any, name: str) -> None:
+    """Raise ValueError unless an object has the methods of an agent; `name` is that of what made it."""
+    for method in ("reset", "act"):
+        if not callable(getattr(agent, method, None)):
+            raise ValueError(f"agent={name!r} gave a {type(agent).__name__}, which has no method {method}")
+
+
+class AgentError(Exception):
+    """An agent failed: not the evaluation, nor who asked for it."""
+
+
+@contextmanager
+def agents_errors(what: str) -> Iterator[None]:
+    """Mark an agent's own error as such.
+
+    Raises:
+        AgentError: what is done raised any error; that one is its cause.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise AgentError(f"the agent failed in {what}") from error
 
 
 def check_actions(actions: Any, cell: Cell, count: int) -> np.ndarray:

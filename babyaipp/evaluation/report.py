@@ -6,15 +6,17 @@ The folder gets `episodes.npz` (see `records.py`), `report.json` (see `scores.py
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from babyaipp.evaluation.agents import BLIND, ORACLE, Agent, Loader, load_agent
+from babyaipp.evaluation.agents import BLIND, ORACLE, Agent, check_agent, load_agent
 from babyaipp.evaluation.anchors import load_anchors
+from babyaipp.evaluation.charts import number
 from babyaipp.evaluation.html import report_html
 from babyaipp.evaluation.learning import read_curves
 from babyaipp.evaluation.protocol import EPISODES, PROTOCOL, Cell, Suite, check_training_seed, get_suite
@@ -26,6 +28,20 @@ from babyaipp.files import write_whole
 
 EPISODES_FILE, REPORT_FILE, TEXT_FILE, PAGE_FILE = "episodes.npz", "report.json", "report.md", "report.html"
 _UNFINISHED = "unfinished"
+PARAMETER_SUFFIXES = (
+    ".safetensors",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".zip",
+    ".npz",
+    ".bin",
+    ".onnx",
+    ".pkl",
+    ".msgpack",
+    ".h5",
+)
+"""Of files that usually hold an agent's parameters."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +65,6 @@ class Evaluation:
     seeds: tuple[int, ...] = (0,)
     greedy: bool = True
     episodes: int = EPISODES
-    loader: Loader | None = field(default=None, compare=False)
 
     def check(self) -> tuple[Suite, tuple[Cell, ...]]:
         """The suite and the cells that are played.
@@ -105,7 +120,7 @@ def run_evaluation(
         raise ValueError(f"{out} holds a report already; overwrite it, or choose another folder")
     learning = read_curves(curves)
     planner = asked.agent if asked.agent in (ORACLE, BLIND) else None
-    loader = asked.loader or (None if planner else load_agent(asked.agent))
+    loader = None if planner else load_agent(asked.agent)
 
     def make_agent(level: str, seed: int) -> Agent:
         assert loader is not None
@@ -114,7 +129,7 @@ def run_evaluation(
     if loader is not None:
         for seed in asked.seeds:  # so that nothing is played in vain
             for level in dict.fromkeys(cell.level for cell in cells):
-                make_agent(level, seed)
+                check_agent(make_agent(level, seed), asked.agent)
     unfinished = out / _UNFINISHED
     records = evaluate(
         make_agent,
@@ -123,7 +138,7 @@ def run_evaluation(
         cells,
         asked.seeds,
         unfinished,
-        asked.told() | {"suite": suite.name},
+        asked.told() | {"suite": suite.name, "checkpoint_contents": fingerprint(asked.checkpoint)},
         episodes=asked.episodes,
         num_threads=num_threads,
         on_cell=on_cell,
@@ -136,6 +151,24 @@ def run_evaluation(
     write_whole(out / REPORT_FILE, (json.dumps(report, indent=1) + "\n").encode())
     shutil.rmtree(unfinished)
     return report
+
+
+def fingerprint(checkpoint: str | None) -> str | None:
+    """Tells one checkpoint from another of the same name; None without one.
+
+    Of a file its contents; of a folder the names, sizes and times of the files below that hold parameters, by their
+    suffix, or of all, if there are none.
+    """
+    if checkpoint is None or not Path(checkpoint).exists():
+        return None
+    path = Path(checkpoint)
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    files = [file for file in files if file.suffix in PARAMETER_SUFFIXES] or files
+    told = [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -158,9 +191,9 @@ def markdown(report: Mapping[str, Any]) -> str:
             low, high = each["interval"]
             rows.append(
                 (
-                    *(name.replace("_", " "), f"{each['iqm']:.3f}", f"{low:.3f} to {high:.3f}"),
-                    ", ".join(f"{value:.3f}" for value in each["runs"]),
-                    ", ".join(f"{level} {value:.3f}" for level, value in each["levels"].items()),
+                    *(name.replace("_", " "), number(each["iqm"]), f"{number(low)} to {number(high)}"),
+                    ", ".join(map(number, each["runs"])),
+                    ", ".join(f"{level} {number(value)}" for level, value in each["levels"].items()),
                 )
             )
     lines += [*_table(rows), ""]

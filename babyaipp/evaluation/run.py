@@ -14,7 +14,7 @@ import numpy as np
 from babyaipp import __version__
 from babyaipp.engine.state import CAUSES
 from babyaipp.engine.vector import BatchedWorlds
-from babyaipp.evaluation.agents import Agent, check_actions
+from babyaipp.evaluation.agents import Agent, agents_errors, check_actions
 from babyaipp.evaluation.protocol import EPISODES, PROTOCOL, Cell, Suite
 from babyaipp.evaluation.records import Records, episode_seeds
 from babyaipp.files import write_whole
@@ -23,8 +23,6 @@ from babyaipp.planners.rollout import BATCH, play_seeds
 
 KEPT_SHARE = 0.75
 """An agent that can `keep` is told to when no more than this share of its environments still plays."""
-
-_FOLDER = "cells"
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def play_cell(
         len(seeds),
         text=cell.text,
         autoreset_mode="Disabled",
-        copy=False,
+        copy=True,  # agents may keep what they saw
         episode_statistics=False,
         num_threads=num_threads,
     )
@@ -94,7 +92,8 @@ def _play(envs: BatchedWorlds, agent: Agent, cell: Cell, seeds: Sequence[int], s
         starts[cell.level, cell.split] = envs.state()
     envs.set_state(starts[cell.level, cell.split])
     observations = envs.observe()
-    agent.reset(episodes)
+    with agents_errors(f"reset, {cell.name}"):
+        agent.reset(episodes)
     keep: Callable[[np.ndarray], Any] | None = getattr(agent, "keep", None)
     rows = np.arange(episodes)  # those that the agent plays
     playing = np.ones(episodes, np.bool_)
@@ -103,10 +102,13 @@ def _play(envs: BatchedWorlds, agent: Agent, cell: Cell, seeds: Sequence[int], s
     actions = np.zeros(episodes, np.int64)
     while playing.any():
         if keep is not None and playing[rows].mean() <= KEPT_SHARE:
-            keep(playing[rows])
+            with agents_errors(f"keep, {cell.name}"):
+                keep(playing[rows])
             rows = rows[playing[rows]]
         given = observations if len(rows) == episodes else {name: each[rows] for name, each in observations.items()}
-        actions[rows] = check_actions(agent.act(given), cell, len(rows))
+        with agents_errors(f"act, {cell.name}"):
+            found = agent.act(given)
+        actions[rows] = check_actions(found, cell, len(rows))
         taken.append(np.where(playing, actions, -1).astype(np.int8))
         observations, _, terminated, truncated, infos = envs.step_some(actions, playing)
         ended = playing & (terminated | truncated)
@@ -208,8 +210,13 @@ def _claim(folder: Path, told: dict[str, Any]) -> None:
     file = folder / "run.json"
     text = json.dumps(told, indent=2, sort_keys=True) + "\n"
     if file.exists():
-        if file.read_text(encoding="utf-8") != text:
-            raise ValueError(f"{folder} holds an unfinished evaluation of something else; remove it, or choose another")
+        there = file.read_text(encoding="utf-8")
+        if there != text:
+            before = json.loads(there)
+            differing = ", ".join(sorted(name for name in {*told, *before} if told.get(name) != before.get(name)))
+            raise ValueError(
+                f"{folder} holds an unfinished evaluation with another {differing}; remove it, or choose another folder"
+            )
         return
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(file, text.encode())

@@ -28,14 +28,14 @@ from babyaipp.leaderboard.entry import (
     as_json,
     parse_json,
 )
-from babyaipp.leaderboard.fresh import Compared, differing
+from babyaipp.leaderboard.fresh import LEAST_EPISODES, Compared, differing
 from babyaipp.leaderboard.verify import BADGES_FILE, Verdict
 
 REPLAYED, REPRODUCED = "replayed", "reproduced"
 
 
 class FreshLevel(BaseModel):
-    """A level in worlds that nobody has seen."""
+    """A level in worlds that nobody has seen: its cells and runs together."""
 
     model_config = CONFIG
 
@@ -44,9 +44,9 @@ class FreshLevel(BaseModel):
     fresh: Number
     """Success in fresh worlds."""
     episodes: Count
-    """Fresh ones, of all runs together."""
+    """Fresh ones."""
     p: Number
-    """Of Fisher's exact test that the two are the same."""
+    """The least of Fisher's exact tests, of each cell and run, that the two are the same."""
 
 
 class Badge(BaseModel):
@@ -76,7 +76,7 @@ class Badges(BaseModel):
         badge = self.entries.get(entry.name)
         if badge is None or badge.seal != entry.seal:
             return ()
-        return (REPLAYED,) if badge.reproduced is None else (REPLAYED, REPRODUCED)
+        return (REPLAYED, REPRODUCED) if tuple(badge.reproduced or ()) == entry.levels else (REPLAYED,)
 
     def after(self, verdict: Verdict, compared: Sequence[Compared] = ()) -> Badges:
         """The badges after verifying an entry: those of a refused one are taken away.
@@ -89,20 +89,23 @@ class Badges(BaseModel):
         if not verdict.sound or verdict.entry is None:
             return Badges(entries=others)
         reproduced = None
-        if compared and not differing(compared):
-            reproduced = {
-                each.level: FreshLevel(
-                    claimed=round(each.claimed, 5),
-                    fresh=round(each.fresh, 5),
-                    episodes=each.fresh_episodes,
-                    p=round(each.p, 5),
-                )
-                for each in compared
-            }
+        if compared and not differing(compared) and min(each.fresh_episodes for each in compared) >= LEAST_EPISODES:
+            reproduced = {level: _level(compared, level) for level in verdict.entry.levels}
         elif not compared and REPRODUCED in self.of(verdict.entry):
             reproduced = self.entries[verdict.name].reproduced
         badge = Badge(seal=verdict.entry.seal, replayed=__version__, reproduced=reproduced)
         return Badges(entries=dict(sorted((others | {verdict.name: badge}).items())))
+
+
+def _level(compared: Sequence[Compared], level: str) -> FreshLevel:
+    those = [each for each in compared if each.cell.level == level]
+    fresh = sum(each.fresh_episodes for each in those)
+    return FreshLevel(
+        claimed=round(sum(each.successes for each in those) / sum(each.episodes for each in those), 5),
+        fresh=round(sum(each.fresh_successes for each in those) / fresh, 5),
+        episodes=fresh,
+        p=round(min(each.p for each in those), 5),
+    )
 
 
 def read_badges(board: Path) -> Badges:

@@ -8,10 +8,11 @@ from typing import Any
 
 from babyaipp.files import write_whole
 from babyaipp.leaderboard.badges import read_badges
+from babyaipp.leaderboard.entry import BOARD
 from babyaipp.leaderboard.site import Shown, build, markdown, pages, top
-from babyaipp.leaderboard.verify import Verdict, find_entries, verify_entry, without_copy
+from babyaipp.leaderboard.verify import Verdict, find_entries, verify_entry, without_copies
 
-ENTRIES, SITE, README = "v1", "site", "README.md"
+SITE, README = "site", "README.md"
 _BEGIN, _END = "<!-- leaderboard: made by `babyaipp leaderboard build` -->\n", "<!-- end of leaderboard -->"
 """Between these, the project's own README shows the top of the board."""
 
@@ -42,12 +43,10 @@ def verify_board(root: Path, num_threads: int, tell: Callable[[Verdict], Any]) -
         EntryError: `badges.json` is damaged.
         OSError: something cannot be read.
     """
-    folder = root / ENTRIES
+    folder = root / BOARD
     badges = read_badges(folder)
-    seen: dict[str, str] = {}
     shown = []
-    for path in find_entries(folder):
-        verdict = without_copy(verify_entry(path, num_threads=num_threads), seen)
+    for verdict in without_copies([verify_entry(path, num_threads=num_threads) for path in find_entries(folder)]):
         tell(verdict)
         if verdict.sound and verdict.entry is not None and verdict.report is not None and verdict.records is not None:
             entry = verdict.entry
@@ -70,7 +69,8 @@ def stale_files(root: Path, entries: Sequence[Shown]) -> list[Path]:
     """What of the tables and the site is not as it would be written."""
     wanted = {root / SITE / name: text for name, text in pages(entries).items()} | _tables(root, entries)
     stale = [path for path, text in wanted.items() if not path.is_file() or path.read_bytes() != text.encode()]
-    return sorted(stale + [path for path in (root / SITE / "entries").glob("*.html") if path not in wanted])
+    there = [path for path in (root / SITE).rglob("*") if path.is_symlink() or not path.is_dir()]
+    return sorted({*stale, *(path for path in there if path not in wanted or path.is_symlink())})
 
 
 def _tables(root: Path, entries: Sequence[Shown]) -> dict[Path, str]:

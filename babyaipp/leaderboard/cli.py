@@ -6,8 +6,7 @@ What they need is imported when they run: Pydantic and SciPy come with the extra
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +15,7 @@ import tyro
 
 from babyaipp.files import write_whole
 from babyaipp.leaderboard.told import Told
-from babyaipp.refusals import CommandError, refusals
+from babyaipp.refusals import CommandError, needs_extra, refusals
 
 if TYPE_CHECKING:
     from babyaipp.leaderboard.fresh import Compared
@@ -44,7 +43,7 @@ class Submit(Told):
     def run(self) -> int:
         """Make and verify it; returns the exit status."""
         threads = _threads(self.threads)
-        with _extra():
+        with needs_extra("leaderboard"):
             from babyaipp.leaderboard.entry import EntryError
             from babyaipp.leaderboard.submit import submit
         try:
@@ -66,7 +65,7 @@ class Submit(Told):
 class Verify:
     """Play the episodes of entries again, and work out their scores anew.
 
-    The exit status is 0 if all are sound, and 1 if one is refused.
+    The exit status is 0 if all are sound, 1 if one is refused, and 2 for a mistake in the arguments.
     """
 
     paths: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="PATH")]
@@ -82,8 +81,8 @@ class Verify:
     badges: bool = False
     """For maintainers: write what is found to badges.json beside the entries."""
     fresh: int | None = None
-    """For maintainers: let the agent of the entry play so many episodes of each level and training seed in worlds that
-    nobody has seen, and compare."""
+    """For maintainers: let the agent of the entry play so many episodes of each level, split, text and training seed in
+    worlds that nobody has seen, and compare; a badge needs 200."""
     agent: Annotated[str | None, tyro.conf.arg(metavar="MODULE:CALLABLE")] = None
     """What makes the agent for --fresh; or random, oracle, blind. It is run: read it first."""
     checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
@@ -93,10 +92,10 @@ class Verify:
         """Verify and print; returns the exit status."""
         threads = _threads(self.threads)
         self._check()
-        with _extra():
+        with needs_extra("leaderboard"):
             from babyaipp.leaderboard.badges import read_badges, write_badges
             from babyaipp.leaderboard.entry import EntryError
-            from babyaipp.leaderboard.verify import find_entries, verify_entry, without_copy
+            from babyaipp.leaderboard.verify import find_entries, verify_entry, without_copies
         try:
             with refusals():
                 folders = list(dict.fromkeys(folder for path in self.paths for folder in find_entries(path)))
@@ -106,16 +105,15 @@ class Verify:
         if self.fresh is not None and len(folders) != 1:
             raise CommandError(f"--fresh: PATH must be one entry, not {len(folders)}")
         status = 0
-        seen: dict[str, str] = {}
-        for folder in folders:
-            with refusals():
-                verdict = verify_entry(
-                    folder,
-                    num_threads=threads,
-                    reference=self.sample if self.reference else 0,
-                    reference_seed=self.sample_seed,
-                )
-            verdict = without_copy(verdict, seen)
+        sample = self.sample if self.reference else 0
+        with refusals():
+            verdicts = without_copies(
+                [
+                    verify_entry(folder, num_threads=threads, reference=sample, reference_seed=self.sample_seed)
+                    for folder in folders
+                ]
+            )
+        for folder, verdict in zip(folders, verdicts, strict=True):
             status = max(status, _tell(verdict))
             compared: tuple[Compared, ...] = ()
             if self.fresh is not None and verdict.sound:
@@ -151,7 +149,7 @@ class Verify:
         entry, records = verdict.entry, verdict.records
         if entry is None or records is None or self.agent is None or self.fresh is None:
             raise AssertionError("the entry is sound, and the options are checked")
-        total = self.fresh * len(records.runs) * len(records.levels)
+        total = self.fresh * len(records.runs) * len(records.cells)
         with Progress(f"{verdict.name}, fresh worlds", total) as progress, refusals():
             return play_fresh(
                 entry,
@@ -173,7 +171,7 @@ class Schema:
 
     def run(self) -> int:
         """Write it; returns the exit status."""
-        with _extra():
+        with needs_extra("leaderboard"):
             from babyaipp.leaderboard.entry import schema
         file = self.root / _SCHEMA_FILE
         with refusals(f"--root {self.root}: "):
@@ -196,7 +194,7 @@ class Build:
     def run(self) -> int:
         """Verify and write; returns the exit status."""
         threads = _threads(self.threads)
-        with _extra():
+        with needs_extra("leaderboard"):
             from babyaipp.leaderboard.board import stale_files, verify_board, write_board
             from babyaipp.leaderboard.entry import EntryError
         statuses = [0]
@@ -250,13 +248,16 @@ def _tell(verdict: Verdict) -> int:
 
 
 def _tell_fresh(name: str, compared: Sequence[Compared]) -> int:
-    from babyaipp.leaderboard.fresh import differing
+    from babyaipp.leaderboard.fresh import LEAST_EPISODES, SIGNIFICANCE, differing
 
-    wrong = {each.level for each in differing(compared)}
+    wrong = differing(compared)
     for each in compared:
-        told = f"{name}: {each.level}: claimed {each.claimed:.3f}, fresh {each.fresh:.3f}, p = {each.p:.2g}"
-        print(told + (": differs" if each.level in wrong else ""))
-    print(f"{name}: {'not reproduced' if wrong else 'reproduced'}")
+        told = f"{name}: {each.cell.name}, seed {each.seed}: claimed {each.claimed:.3f}, fresh {each.fresh:.3f}"
+        print(f"{told}, p = {each.p:.2g}{': differs' if each in wrong else ''}")
+    limit = SIGNIFICANCE / max(len(compared), 1)
+    print(f"{name}: {'not reproduced' if wrong else 'reproduced'}: differing are those with p of at most {limit:.2g}")
+    if not wrong and compared[0].fresh_episodes < LEAST_EPISODES:
+        print(f"{name}: for a badge, play at least --fresh {LEAST_EPISODES}")
     return _REFUSED if wrong else 0
 
 
@@ -269,12 +270,3 @@ def _threads(asked: int | None) -> int:
     if asked is not None and asked < 1:
         raise CommandError(f"--threads {asked}: must be at least 1")
     return asked or os.cpu_count() or 1
-
-
-@contextmanager
-def _extra() -> Iterator[None]:
-    """Say what to install, if it is not there."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise CommandError(f"needs {error.name}: pip install 'babyaipp[leaderboard]'") from None

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from babyaipp.evaluation.protocol import PROTOCOL, SUITES, check_training_seed, get_suite, track_of
+from babyaipp.evaluation.protocol import PROTOCOL, SUITES, check_training_seed, get_suite
 from babyaipp.evaluation.records import MOST_RUNS
 from babyaipp.levels import LEVELS
 from babyaipp.texts import parse_text_condition
@@ -47,8 +47,21 @@ class EntryError(Exception):
         self.refusals = refusals
 
 
+_ALLOWED = {
+    "paper": "an address that begins with https://",
+    "code": "an address that begins with https://, or for the agents of this repository a path in it",
+    "commit": "the 40 digits of a commit of Git, as of `git rev-parse HEAD`",
+    "date": "a date, as 2026-01-31",
+    "checkpoint_sha256": "names of files, with the 64 digits of their hashes",
+    "episodes_sha256": "the 64 digits of the file's hash",
+}
+"""What fields must be that have to look a certain way."""
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and signs that nobody sees."""
+
+
 def _plain(value: str) -> str:
-    if not value.isprintable() or value != value.strip():
+    if not value.isprintable() or value != value.strip() or _BLANK & set(value):
         raise ValueError("must be one line of printable characters, without spaces at its ends")
     return value
 
@@ -191,15 +204,9 @@ class Entry(BaseModel):
         return self
 
     @property
-    def track(self) -> str:
-        """The budget of training that it kept to."""
-        return track_of(self.frames)
-
-    @property
     def seal(self) -> str:
-        """Hash of what a badge is given for: other episodes, checkpoints or seeds have another one."""
-        names = ("protocol", "suite", "name", "agent", "training_seeds", "greedy", "checkpoint_sha256")
-        told = self.model_dump(mode="json", include={*names, "episodes_sha256"})
+        """Hash of what a badge is given for: all but what an entry is called, whose it is, and what follows from it."""
+        told = self.model_dump(mode="json", exclude={"title", "authors", "paper", "date", "summary"})
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def to_bytes(self) -> bytes:
@@ -301,6 +308,8 @@ def _message(error: Any) -> str:
         return f"{place} is {'missing' if error['type'] == 'missing' else 'unknown'}"
     if not place:
         return why
+    if error["type"] == "string_pattern_mismatch":
+        why = f"must be {_ALLOWED.get(place.partition('.')[0], 'one line of printable characters')}"
     value = error["input"]
     plain = value is None or isinstance(value, (str, int, float))
     return f"{place}={short(value)}: {why}" if plain else f"{place}: {why}"

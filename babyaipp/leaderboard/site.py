@@ -32,7 +32,7 @@ from babyaipp.evaluation.html import (
     score_name,
     success_rates,
 )
-from babyaipp.evaluation.protocol import PROTOCOL, RANKED_SEEDS, SUITES, Suite, get_suite
+from babyaipp.evaluation.protocol import PROTOCOL, RANKED_SEEDS, SUITES, Suite, get_suite, track_of
 from babyaipp.evaluation.records import Records
 from babyaipp.evaluation.scores import SCORES
 from babyaipp.files import write_whole
@@ -121,6 +121,17 @@ class Shown:
         """What ranks."""
         return float(self.report["scores"]["success"]["iqm"])
 
+    @property
+    def standing(self) -> tuple[float, float]:
+        """What ranks, and what breaks ties: the mean, in which every level and run counts."""
+        return self.success, float(self.report["scores"]["success"]["mean"])
+
+    @property
+    def incomplete(self) -> str:
+        """Says so, if levels of the suite are missing."""
+        some, all_levels = len(self.report["levels"]), len(get_suite(self.suite).levels)
+        return "" if some == all_levels else f"{some} of {all_levels} levels"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -146,6 +157,11 @@ class Row:
         frames = self.entry.info.get("frames")
         return frames if isinstance(frames, int) and not isinstance(frames, bool) else None
 
+    @property
+    def track(self) -> str:
+        """Of training budget; nothing if the entry says no number."""
+        return _MISSING if self.frames is None else track_of(self.frames)
+
 
 def ranking(entries: Sequence[Shown]) -> list[tuple[Suite, list[Row]]]:
     """The table of each suite that has entries: ranked ones by success, then the others.
@@ -158,13 +174,13 @@ def ranking(entries: Sequence[Shown]) -> list[tuple[Suite, list[Row]]]:
     if twice:
         raise ValueError(f"entries: {twice[0]!r} is there more than once; each name is one entry's")
     tables: dict[str, list[Shown]] = {name: [] for name in SUITES}
-    for entry in sorted(entries, key=lambda entry: (not entry.ranked, -entry.success, entry.name)):
+    for entry in sorted(entries, key=lambda entry: (not entry.ranked, *(-x for x in entry.standing), entry.name)):
         tables[get_suite(entry.suite).name].append(entry)
     return [
         (
             SUITES[suite],
             [
-                Row(entry, 1 + sum(o.success > entry.success for o in group if o.ranked) if entry.ranked else None)
+                Row(entry, 1 + sum(o.standing > entry.standing for o in group if o.ranked) if entry.ranked else None)
                 for entry in group
             ],
         )
@@ -182,7 +198,7 @@ def markdown(entries: Sequence[Shown]) -> str:
     lines = []
     for suite, rows in ranking(entries):
         header = ["rank", "entry", "success (IQM)", "95% interval", *map(score_name, SCORES[1:])]
-        header += ["seeds", "frames", "checked"]
+        header += ["seeds", "frames", "track", "checked"]
         lines += [f"## {suite.name}", "", f"Ranked by success on {part_name(suite.main)}: {suite.about}.", ""]
         lines += [_line(header), _line(["---"] * len(header))]
         for row in rows:
@@ -192,7 +208,7 @@ def markdown(entries: Sequence[Shown]) -> str:
             for name in SCORES[1:]:
                 score = row.score(name)
                 cells.append(_MISSING if score is None else charts.number(score["iqm"]))
-            cells += [str(row.seeds), _MISSING if row.frames is None else f"{row.frames:,}"]
+            cells += [str(row.seeds), _MISSING if row.frames is None else f"{row.frames:,}", row.track]
             cells.append(", ".join(row.entry.badges) or _MISSING)
             lines.append(_line(cells))
         lines.append("")
@@ -277,11 +293,15 @@ def build(entries: Sequence[Shown], out: Path) -> tuple[Path, ...]:
         The files.
 
     Raises:
-        ValueError, RecordError: as `pages`; nothing has been written then.
+        ValueError, RecordError: as `pages`, or there are links in the folder; nothing has been written then.
         OSError: a file cannot be written.
     """
     written = []
-    for name, text in pages(entries).items():
+    found = pages(entries)
+    for path in (out, *out.rglob("*")):
+        if path.is_symlink():
+            raise ValueError(f"{path} is a link: what it leads to would be written over")
+    for name, text in found.items():
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text.encode())
@@ -355,7 +375,8 @@ def _short(text: str) -> str:
 
 
 def _markdown_link(entry: Shown) -> str:
-    return f"[{escaped(entry.title)}](v1/{entry.name}/)"
+    also = f" ({entry.incomplete})" if entry.incomplete else ""
+    return f"[{escaped(entry.title)}](v1/{entry.name}/){also}"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from babyaipp.leaderboard.entry import (
     as_json,
     parse_entry,
     parse_json,
+    short,
 )
 from babyaipp.leaderboard.told import Told
 from babyaipp.leaderboard.verify import Verdict, sha256_of, verify_entry
@@ -56,7 +57,7 @@ def submit(
 
     Raises:
         EntryError: it would be refused; says why, all of it.
-        ValueError: there is one of that name, or no report, or two checkpoints of one name.
+        ValueError: there is one of that name, or no report, or one of fewer episodes, or two checkpoints of one name.
         OSError: something cannot be read or written.
     """
     entry, data = _entry(report, told, checkpoints, episodes)
@@ -98,6 +99,8 @@ def _entry(report: Path, told: Told, checkpoints: tuple[Path, ...], episodes: in
     lacking = [name for name in ("agent", "greedy", "scores") if not isinstance(found, dict) or name not in found]
     if lacking:
         raise ValueError(f"{report / REPORT_FILE} has no {lacking[0]!r}: it is not what `babyaipp evaluate` writes")
+    if found.get("episodes", episodes) != episodes:
+        raise ValueError(f"{report} has {short(found['episodes'])} episodes a cell; the protocol asks for {episodes}")
     with (report / EPISODES_FILE).open("rb") as file:
         data = file.read(MOST_BYTES + 1)
     try:

@@ -11,6 +11,7 @@ import math
 import os
 import stat
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from babyaipp.evaluation.records import MOST_BYTES, Records, episode_seeds, load
 from babyaipp.evaluation.replay import replay, replay_reference
 from babyaipp.evaluation.scores import Results, differences, score
 from babyaipp.leaderboard.entry import (
+    BOARD,
     ENTRY_FILE,
     EPISODES_FILE,
     MOST_ENTRY_BYTES,
@@ -101,6 +103,8 @@ def find_entries(path: Path) -> tuple[Path, ...]:
     names = sorted(child.name for child in path.iterdir())
     if set(names) & set(FILES):
         return (path,)
+    if BOARD in names:
+        raise ValueError(f"{path} holds boards: give {path / BOARD}")
     folders = tuple(path / name for name in names if name != BADGES_FILE)
     if not folders:
         raise ValueError(f"{path} holds no entries")
@@ -164,21 +168,34 @@ def verify_entry(
     return replace(verdict, refusals=tuple(found))
 
 
-def without_copy(verdict: Verdict, seen: dict[str, str]) -> Verdict:
-    """The verdict, refused if an entry before has the same actions: one of the two is a copy of the other.
+def without_copies(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts, in which entries are refused that share a run, action for action: one copies the other."""
+    owners: dict[bytes, list[str]] = {}
+    for verdict in verdicts:
+        if verdict.records is not None:
+            for run in dict.fromkeys(_run_digests(verdict.records)):
+                owners.setdefault(run, []).append(verdict.name)
+    found = []
+    for verdict in verdicts:
+        runs = [] if verdict.records is None else _run_digests(verdict.records)
+        others = dict.fromkeys(name for run in runs for name in owners[run] if name != verdict.name)
+        lines = tuple(
+            f"{EPISODES_FILE}: has the actions of a run of the entry {name}: one of them is a copy" for name in others
+        )
+        found.append(replace(verdict, refusals=verdict.refusals + lines))
+    return found
 
-    Args:
-        verdict: of an entry.
-        seen: hash of the actions -> name of the entry, of those before; this one is added.
-    """
-    if verdict.records is None:
-        return verdict
-    digest = hashlib.sha256(verdict.records.lengths.tobytes())
-    digest.update(verdict.records.actions.tobytes())
-    other = seen.setdefault(digest.hexdigest(), verdict.name)
-    if other == verdict.name:
-        return verdict
-    return replace(verdict, refusals=(*verdict.refusals, f"{EPISODES_FILE}: has the actions of the entry {other}"))
+
+def _run_digests(records: Records) -> list[bytes]:
+    """A hash of the actions of each run."""
+    found = []
+    for run in range(len(records.runs)):
+        digest = hashlib.sha256(repr([cell.name for cell in records.cells]).encode())
+        digest.update(records.lengths[run].tobytes())
+        for cell in range(len(records.cells)):
+            digest.update(records.actions_of(run, cell)[0].tobytes())
+        found.append(digest.digest())
+    return found
 
 
 def _files(folder: Path, name: str) -> tuple[bytes, int]:
@@ -240,11 +257,8 @@ def _unranked(records: Records) -> tuple[str, ...]:
         seeds = "1 training seed" if len(records.runs) == 1 else f"{len(records.runs)} training seeds"
         found.append(f"has {seeds}; ranked are those with at least {RANKED_SEEDS}")
     same: dict[bytes, int] = {}
-    for run, seed in enumerate(records.runs):
-        digest = hashlib.sha256(records.lengths[run].tobytes())
-        for cell in range(len(records.cells)):
-            digest.update(records.actions_of(run, cell)[0].tobytes())
-        other = same.setdefault(digest.digest(), seed)
+    for digest, seed in zip(_run_digests(records), records.runs, strict=True):
+        other = same.setdefault(digest, seed)
         if other != seed:
             found.append(f"has the same actions in runs {other} and {seed}")
     return tuple(found)
