@@ -15,6 +15,7 @@ is needed from a network. Without a GPU all of it runs on the CPU, tiny, which s
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +31,10 @@ from agents.environments import check_device
 from agents.runs import write_json, write_text
 from agents.sweeps.plan import Plan, check_folders, read_plan
 from agents.sweeps.work import result_of
+from babyaipp.engine.compile import writable_cache_folder
 from benchmarks.gpu import trainings
 from benchmarks.gpu.parts import Part, Scale, cpu_scale, cuda_scale, parts
-from benchmarks.gpu.tables import part_text, report_text, trainings_text
+from benchmarks.gpu.tables import goal_text, part_text, report_text, trainings_text
 from benchmarks.gpu.worker import Failed, OutOfTime, Worker
 from benchmarks.measurement import machine
 
@@ -43,6 +45,7 @@ _FORMAT = 1
 _SAVING_SECONDS = 20.0
 _SPARE_SECONDS = 5.0
 _MOST = 0.9
+_AT_ONCE = 3
 _NOT_SHOWN = "cannot be shown"
 
 
@@ -56,12 +59,12 @@ class GpuReportConfig:
     """Time of this call."""
     parts: tuple[str, ...] = PARTS
     """What to do; always in this order."""
-    trainings: tuple[Path, ...] = (ROOT / "sweeps" / "gpu.toml",)
+    trainings: tuple[Path, ...] = (ROOT / "sweeps" / "gpu.toml", ROOT / "sweeps" / "gpu_long.toml")
     """Sweeps, in their order."""
     training_minutes: float = 2.0
     """Kept for the trainings, as long as some are left."""
-    at_once: int = 1
-    """Trainings at a time, on the same GPU."""
+    at_once: int | None = None
+    """Trainings at a time, on the same GPU: 3, or 1 without one; but the first of a sweep is alone."""
     num_envs: int | None = None
     """Environments of the trainings that are timed: 2048, or 8 without a GPU."""
     retry: bool = False
@@ -222,6 +225,7 @@ def measure(
 
 def train(config: GpuReportConfig, plans: Sequence[Plan], report: Report, clock: Clock) -> bool:
     """Do what is left of the sweeps, until the time is up; returns whether it was interrupted."""
+    at_once = config.at_once or (_AT_ONCE if config.scale.device == "cuda" else 1)
     with signals_set_a_flag() as interrupted:
 
         def left() -> float:
@@ -233,7 +237,7 @@ def train(config: GpuReportConfig, plans: Sequence[Plan], report: Report, clock:
                 break
             _say(clock, f"{TRAININGS}: {plan.name}, {len(plan.jobs)} runs")
             try:
-                trainings.train(plan, config.at_once, left, _SAVING_SECONDS, _then(tell, report.write))
+                trainings.train(plan, at_once, left, _SAVING_SECONDS, _then(tell, report.write))
             except Exception as error:
                 tell({"why": f"{type(error).__name__}: {error}"})
             report.write()
@@ -248,6 +252,7 @@ def run_report(config: GpuReportConfig) -> int:
         scale = config.scale
         report = Report(config.folder, scale)
         plans = _plans(config, scale) if TRAININGS in config.parts else []
+    _keep_compiled_code(config.folder)
     report.content["calls"].append({"minutes": config.minutes, "parts": list(config.parts), "machine": machine()})
     report.write()
     asked = {name: part for name, part in parts(scale).items() if name in config.parts}
@@ -270,7 +275,8 @@ def run_report(config: GpuReportConfig) -> int:
     report.content["calls"][-1]["seconds"] = round(clock.passed(), 1)
     report.write()
     found = problems(report.content)
-    print("\n".join([*found, f"{clock.passed():.0f} s; all of it is in {report.file}; the same command goes on"]))
+    print(shown(goal_text, report.content), "\n".join(["", *found]), sep="\n")
+    print(f"{clock.passed():.0f} s; all of it is in {report.file}; the same command goes on")
     return INTERRUPTED if interrupted else 1 if found else 0
 
 
@@ -293,6 +299,12 @@ def _plans(config: GpuReportConfig, scale: Scale) -> list[Plan]:
     return plans
 
 
+def _keep_compiled_code(folder: Path) -> None:
+    """In the report's folder, where it cannot be kept in the usual one: else each training would compile the engine."""
+    if writable_cache_folder() is None:
+        os.environ["NUMBA_CACHE_DIR"] = str(folder.absolute() / "cache")
+
+
 def _unfinished(plans: Sequence[Plan]) -> bool:
     return any(result_of(job) is None for plan in plans for job in plan.jobs)
 
@@ -311,7 +323,10 @@ def _describe(worker: Worker, report: Report, clock: Clock) -> bool:
         _say(clock, f"nothing can be measured: {error}")
         return False
     if before not in (None, found["name"]):
-        raise UsageError(f"{report.file} is of {before}, and this is {found['name']}; choose another --folder")
+        raise UsageError(
+            f"{report.file} is of {before}, and this is {found['name']}; "
+            f"choose another --folder, or --parts {TRAININGS}"
+        )
     report.content["device"] = found
     return True
 

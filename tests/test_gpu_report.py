@@ -19,13 +19,14 @@ import tyro
 from agents.checkpoints import read_tensors
 from agents.cli import run_command
 from agents.runs import Run
+from agents.sweep import Tally
 from agents.sweeps.plan import read_plan
 from agents.sweeps.work import frames_of
 from agents.train import train as begin_training
 from agents.training.config import TrainConfig
 from agents.training.ppo import PPOConfig
 from benchmarks import gpu_report
-from benchmarks.gpu import correctness, parity, tables, trainings
+from benchmarks.gpu import correctness, parity, tables, training, trainings
 from benchmarks.gpu.device import Device, tf32_allowed
 from benchmarks.gpu.parts import LEVEL, cpu_scale, cuda_scale, parts
 from benchmarks.gpu.training import (
@@ -123,8 +124,9 @@ def test_the_figures_are_there(reported: tuple[Path, int, str]) -> None:
     for row in rows["correctness"]:
         assert row["kinds"]["fp32"]["gradient_error"] < 1e-6  # the same arithmetic
         assert 0 < row["kinds"]["bf16"]["gradient_error"] < row["kinds"]["bf16"]["limit"]
-    assert {row["precision"] for row in rows["training"]} == {"bf16", "fp32"}
-    for row in (*rows["training"], *rows["update"]):
+    assert {row["precision"] for row in rows["training"]} == {"bf16"}
+    assert {row["precision"] for row in rows["float32"]} == {"fp32"}
+    for row in (*rows["training"], *rows["update"], *rows["float32"]):
         assert row["frames_per_second"] > 0
         assert all(row["phases"][phase] > 0 for phase in PHASES)
     for row in rows["update"]:
@@ -147,6 +149,8 @@ def test_trainings_leave_curves_and_checkpoints(reported: tuple[Path, int, str])
     assert [line["frames"] for line in Run(run_folder).read_progress()] == [BEGUN_FRAMES, 64, 96]
     assert "--resume" in (run_folder / "log.txt").read_text()
     assert "tiny: 1 of 1 runs are finished" in printed
+    assert entry["alone"]
+    assert entry["ppo"]["epochs"] == 2
 
 
 def test_a_second_call_measures_nothing_again(reported: tuple[Path, int, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -430,7 +434,80 @@ def test_what_a_gpu_adds_is_shown() -> None:
     assert "| launch in a graph | 1.00 us  |" in tables.card_table({"launch": launch})
 
 
+def test_the_time_of_five_million_frames_is_told_first() -> None:
+    row = {
+        **{"agent": "attention_fusion", "preset": "paper", "precision": "bf16", "mode": "eager"},
+        **{"num_envs": 2048, "epochs": 4, "frames_per_second": 1e5},
+    }
+    others = [row | {"agent": "film", "frames_per_second": 1e6}, row | {"frames_per_second": 2e5, "mode": "graphs"}]
+    entries = [{"state": "done", "row": each} for each in (row, *others)]
+    named = {str(i): each for i, each in enumerate([*entries, {"state": "skipped", "why": "0 s were left"}])}
+    run = {
+        **{"run": "attention_fusion-GoToRedBall-0", "agent": "attention_fusion", "preset": "paper", "alone": True},
+        **{"finished": True, "frames": 5_046_272, "seconds": 59.0, "ppo": {"num_envs": 2048, "epochs": 4}},
+    }
+    report = {
+        "parts": {"training": named},
+        TRAININGS: {"gpu": {"runs": [run, run | {"alone": False}]}, "x": {"why": ""}},
+    }
+    told = tables.goal_text(report)
+    assert "- 25.0 s at the highest rate measured (2,048 environments, 4 epochs, bf16, graphs)" in told
+    assert told.count("59.0 s of training for 5,046,272 frames (attention_fusion-GoToRedBall-0") == 1
+    assert told.endswith("alone on the device), within the goal")
+    run["seconds"] = 61.0
+    assert "MORE THAN THE GOAL" in tables.goal_text(report)
+    assert "not measured yet" in tables.goal_text({"parts": {}, TRAININGS: {}})
+
+
+def test_a_profiler_that_fails_costs_only_what_it_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**unused: Any) -> Any:
+        raise RuntimeError("CUPTI is missing")
+
+    monkeypatch.setattr(training, "profile", broken)
+    row = training.gaps(lambda: torch.ones(3).sum(), CPU, 2)
+    assert row["seconds"] > 0
+    assert (row["kernels"], row["why"]) == (0, "RuntimeError: CUPTI is missing")
+    shown = tables.gaps_table({"x": {"collecting": row, "learning": row}})
+    assert shown.endswith("The profiler failed: RuntimeError: CUPTI is missing")
+    assert "| -                  |" in shown
+
+
+def test_compiled_code_is_kept_with_the_report_where_there_is_no_other_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    for place, kept in ((tmp_path / "usual", tmp_path / "usual"), (blocked / "no", tmp_path / "report" / "cache")):
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(place))
+        gpu_report._keep_compiled_code(tmp_path / "report")
+        assert os.environ["NUMBA_CACHE_DIR"] == str(kept)
+
+
 # Trainings
+
+
+def test_the_first_training_is_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "three.toml"
+    path.write_text(SWEEP.replace("[1]", "[1, 2, 3]"))
+    plan = read_plan(path, tmp_path / "runs", here=False)
+    asked: list[tuple[int, int]] = []
+    done: set[str] = set()
+
+    def sweep(part: Any, launcher: Any, at_once: int, folder: Path, stops: Any) -> Any:
+        asked.append((len(part.jobs), at_once))
+        done.update(job.name for job in part.jobs)
+        return Tally()
+
+    monkeypatch.setattr(trainings, "sweep", sweep)
+    monkeypatch.setattr(trainings, "result_of", lambda job: {} if job.name in done else None)
+    trainings.train(plan, 2, lambda: 100.0, 20.0, lambda told: None)
+    assert asked == [(1, 1), (3, 2)]
+    done.remove(plan.jobs[2].name)
+    trainings.train(plan, 2, lambda: 100.0, 20.0, lambda told: None)
+    assert asked[2:] == [(3, 2)]
+    done.clear()
+    trainings.train(plan, 2, lambda: 10.0, 20.0, lambda told: None)
+    assert len(asked) == 3  # there is no time left
 
 
 def test_a_training_saves_when_the_time_is_up(tmp_path: Path) -> None:

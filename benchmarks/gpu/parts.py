@@ -123,10 +123,10 @@ def cpu_scale(num_envs: int) -> Scale:
 
 
 def parts(scale: Scale) -> dict[str, Part]:
-    """All parts, by name, in the order in which they are measured: those that compile networks come last."""
+    """All parts, by name, in the order in which they are measured: what compiles networks comes late."""
     device, seconds = Device(scale.device), scale.seconds
     return {
-        "start": Part("First step, engine compiled if need be", 150, 5, _start(device)),
+        "start": Part("First step, engine compiled if need be", 180, 5, _start(device)),
         "card": Part("What the device can do", 30, 3, _card(scale, device)),
         "parity": Part("The engine against the engine on the CPU", 60, 5, _parity(scale, device)),
         "environment": Part(
@@ -140,9 +140,10 @@ def parts(scale: Scale) -> dict[str, Part]:
             },
         ),
         "correctness": Part("Losses against the CPU's", 60, 5, _correctness(scale, device)),
-        "training": Part("Training", 120, 8, _training(scale, device)),
+        "training": Part("Training", 100, 8, _training(scale, device)),
         "update": Part("Where the time of an update goes", 60, 12, _update(scale, device)),
         "compiled": Part("Training with compiled networks", 240, 60, _compiled(scale, device)),
+        "float32": Part("Training in float32", 60, 8, _float32(scale, device)),
     }
 
 
@@ -177,10 +178,15 @@ def _correctness(scale: Scale, device: Device) -> Items:
 
 
 def _training(scale: Scale, device: Device) -> Items:
-    """In bfloat16, then in float32, then with other numbers of environments."""
-    asked: list[_Asked] = [(*each, {"bf16": bf16}) for bf16 in (True, False) for each in scale.trained]
-    asked += [(*scale.trained[0], {"bf16": True, "num_envs": count}) for count in scale.other_num_envs]
+    """In bfloat16; the first agent also with other numbers of environments."""
+    first, *others = scale.trained
+    asked: list[_Asked] = [(*first, {"bf16": True, "num_envs": n}) for n in (scale.ppo.num_envs, *scale.other_num_envs)]
+    asked += [(*each, {"bf16": True}) for each in others]
     return _trainings(scale, device, asked, explained=False)
+
+
+def _float32(scale: Scale, device: Device) -> Items:
+    return _trainings(scale, device, [(*each, {"bf16": False}) for each in scale.trained], explained=False)
 
 
 def _update(scale: Scale, device: Device) -> Items:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from agents.sweep import sweep
@@ -39,9 +39,11 @@ def train(
 ) -> None:
     """Do what is left of a sweep, until all is done or the time is up.
 
+    The first run is alone on the device, so that its time tells what one takes.
+
     Args:
         plan: what to run; all in the same folder.
-        at_once: how many runs.
+        at_once: how many of the others.
         left: seconds that there are.
         saving_seconds: so long before the end, runs are asked to save and end; at the end, they are ended.
         tell: gets what `told` gives, now and then, and in the end.
@@ -58,13 +60,20 @@ def train(
 
     folder = plan.jobs[0].run.folder.parent
     folder.mkdir(parents=True, exist_ok=True)
-    tally = sweep(plan, LocalLauncher(at_once), at_once, folder, stops)
-    tell(told(plan.jobs) | {"failures": tally.failures})
+    failures: dict[str, str] = {}
+    for jobs, number in ((plan.jobs[:1], 1), (plan.jobs, at_once)):
+        if not stops() and any(result_of(job) is None for job in jobs):
+            failures |= sweep(replace(plan, jobs=jobs), LocalLauncher(number), number, folder, stops).failures
+    unfinished = {job.name for job in plan.jobs if result_of(job) is None}
+    tell(told(plan.jobs) | {"failures": {name: why for name, why in failures.items() if name in unfinished}})
 
 
 def told(jobs: Sequence[Job]) -> dict[str, Any]:
     """How a sweep stands: how many runs it has, and for each that has begun, how far it is, its curve, its success."""
-    return {"asked": len(jobs), "runs": [_run(job) for job in jobs if job.run.progress_file.exists()]}
+    return {
+        "asked": len(jobs),
+        "runs": [_run(job) | {"alone": job is jobs[0]} for job in jobs if job.run.progress_file.exists()],
+    }
 
 
 def _run(job: Job) -> dict[str, Any]:
@@ -73,6 +82,7 @@ def _run(job: Job) -> dict[str, Any]:
     return {
         "run": job.name,
         **{"agent": config.agent, "level": config.level, "seed": config.seed, "preset": config.preset},
+        "ppo": asdict(config.ppo),
         "frames": last["frames"],
         "asked_frames": config.frames,
         "seconds": last["seconds"],
