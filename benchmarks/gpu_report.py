@@ -267,6 +267,9 @@ def run_report(config: GpuReportConfig) -> int:
             if usable:
                 measure(name, part, report, worker, clock, kept + _SPARE_SECONDS, config.retry)
             print(f"\n{report.part(name)}\n", flush=True)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; what was measured is in {report.file}; the same command goes on", flush=True)
+        return INTERRUPTED
     finally:
         worker.close()
     interrupted = train(config, plans, report, clock)

@@ -221,7 +221,7 @@ def goal_text(report: Mapping[str, Any]) -> str:
         lines.append(f"{_GOAL_FRAMES / best['frames_per_second']:.1f} s at the highest rate measured ({how})")
     for sweep in report["trainings"].values():
         for run in sweep.get("runs", ()):
-            if run["alone"] and run["finished"] and (run["agent"], run["preset"]) == _GOAL:
+            if run["alone"] and run["frames"] >= run["asked_frames"] and (run["agent"], run["preset"]) == _GOAL:
                 ppo = run["ppo"]
                 how = f"{ppo['num_envs']:,} environments, {ppo['epochs']} epochs, one run alone on the device"
                 told = f"{run['seconds']:.1f} s of training for {run['frames']:,} frames ({run['run']}: {how})"
