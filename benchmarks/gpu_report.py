@@ -216,7 +216,7 @@ def measure(
         if _is_settled(entries.get(item), retry):
             continue
         entries[item] = entry = _entry(
-            name, item, part, worker, min(until - time.monotonic(), clock.left() - kept_seconds)
+            name, item, part, worker, min(until - time.monotonic(), part.longest_seconds, clock.left() - kept_seconds)
         )
         report.write()
         took = f"{entry['seconds']:.1f} s" if entry["state"] == "done" else f"{entry['state']}: {entry['why']}"
@@ -347,7 +347,7 @@ def _entry(name: str, item: str, part: Part, worker: Worker, seconds: float) -> 
     try:
         entry = {"state": "done", "row": worker.measure(name, item, seconds)}
     except OutOfTime as error:
-        entry = {"state": "failed" if seconds > _MOST * part.limit_seconds else "skipped", "why": str(error)}
+        entry = {"state": "failed" if seconds > _MOST * part.longest_seconds else "skipped", "why": str(error)}
     except Failed as error:
         entry = {"state": "failed", "why": str(error)}
     return entry | {"seconds": round(time.monotonic() - began, 3)}

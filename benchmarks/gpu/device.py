@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ import torch
 from benchmarks.measurement import machine
 
 _QUERY_SECONDS = 10
+_PACKAGES = ("numba-cuda", "cuda-core", "triton")
 
 
 class Device:
@@ -66,7 +68,7 @@ class Device:
             torch.cuda.synchronize()
 
     def describe(self) -> dict[str, Any]:
-        """Name, memory, versions."""
+        """Name, memory, versions; None where a package is missing."""
         if not self.is_cuda:
             return {"name": machine()["processor"]}
         properties = torch.cuda.get_device_properties(torch.cuda.current_device())
@@ -78,6 +80,7 @@ class Device:
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),
             "driver": _driver_version(),
+            "packages": {name: _version(name) for name in _PACKAGES},
         }
 
 
@@ -93,6 +96,13 @@ def tf32_allowed(allowed: bool) -> Iterator[None]:
     finally:
         for kind, value in zip(kinds, before, strict=True):
             kind.allow_tf32 = value
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _driver_version() -> str | None:

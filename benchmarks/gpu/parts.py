@@ -68,6 +68,8 @@ class Part:
     """For all items together."""
     item_seconds: float
     """What an item takes, more or less: with less time left, none is begun."""
+    longest_seconds: float
+    """An item that takes longer hangs, and is ended."""
     items: Items
 
 
@@ -126,24 +128,25 @@ def parts(scale: Scale) -> dict[str, Part]:
     """All parts, by name, in the order in which they are measured: what compiles networks comes late."""
     device, seconds = Device(scale.device), scale.seconds
     return {
-        "start": Part("First step, engine compiled if need be", 180, 5, _start(device)),
-        "card": Part("What the device can do", 30, 3, _card(scale, device)),
-        "parity": Part("The engine against the engine on the CPU", 60, 5, _parity(scale, device)),
+        "start": Part("First step, engine compiled if need be", 180, 5, 180, _start(device)),
+        "card": Part("What the device can do", 30, 3, 20, _card(scale, device)),
+        "parity": Part("The engine against the engine on the CPU", 60, 5, 30, _parity(scale, device)),
         "environment": Part(
             "Environment steps",
             80,
             8,
+            40,
             {
                 f"{level}, {worlds:,} worlds": partial(stepping.speed, level, worlds, device, seconds)
                 for level in scale.levels
                 for worlds in scale.worlds
             },
         ),
-        "correctness": Part("Losses against the CPU's", 60, 5, _correctness(scale, device)),
-        "training": Part("Training", 100, 8, _training(scale, device)),
-        "update": Part("Where the time of an update goes", 60, 12, _update(scale, device)),
-        "compiled": Part("Training with compiled networks", 240, 60, _compiled(scale, device)),
-        "float32": Part("Training in float32", 60, 8, _float32(scale, device)),
+        "correctness": Part("Losses against the CPU's", 60, 5, 40, _correctness(scale, device)),
+        "training": Part("Training", 100, 8, 40, _training(scale, device)),
+        "update": Part("Where the time of an update goes", 60, 12, 40, _update(scale, device)),
+        "compiled": Part("Training with compiled networks", 240, 60, 150, _compiled(scale, device)),
+        "float32": Part("Training in float32", 60, 8, 40, _float32(scale, device)),
     }
 
 
