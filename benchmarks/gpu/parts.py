@@ -128,7 +128,7 @@ def parts(scale: Scale) -> dict[str, Part]:
     """All parts, by name, in the order in which they are measured: what compiles networks comes late."""
     device, seconds = Device(scale.device), scale.seconds
     return {
-        "start": Part("First step, engine compiled if need be", 180, 5, 180, _start(device)),
+        "start": Part("First step, engine compiled if need be", 300, 5, 300, _start(device)),
         "card": Part("What the device can do", 30, 3, 20, _card(scale, device)),
         "parity": Part("The engine against the engine on the CPU", 60, 5, 30, _parity(scale, device)),
         "environment": Part(
