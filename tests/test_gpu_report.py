@@ -444,12 +444,10 @@ def test_the_time_of_five_million_frames_is_told_first() -> None:
     named = {str(i): each for i, each in enumerate([*entries, {"state": "skipped", "why": "0 s were left"}])}
     run = {
         **{"run": "attention_fusion-GoToRedBall-0", "agent": "attention_fusion", "preset": "paper", "alone": True},
-        **{"finished": True, "frames": 5_046_272, "seconds": 59.0, "ppo": {"num_envs": 2048, "epochs": 4}},
+        **{"frames": 5_046_272, "asked_frames": 5_000_000, "seconds": 59.0, "ppo": {"num_envs": 2048, "epochs": 4}},
     }
-    report = {
-        "parts": {"training": named},
-        TRAININGS: {"gpu": {"runs": [run, run | {"alone": False}]}, "x": {"why": ""}},
-    }
+    runs = [run, run | {"alone": False}, run | {"frames": 65_536}]
+    report = {"parts": {"training": named}, TRAININGS: {"gpu": {"runs": runs}, "x": {"why": ""}}}
     told = tables.goal_text(report)
     assert "- 25.0 s at the highest rate measured (2,048 environments, 4 epochs, bf16, graphs)" in told
     assert told.count("59.0 s of training for 5,046,272 frames (attention_fusion-GoToRedBall-0") == 1
