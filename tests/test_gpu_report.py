@@ -24,7 +24,9 @@ from agents.sweeps.plan import read_plan
 from agents.sweeps.work import frames_of
 from agents.train import train as begin_training
 from agents.training.config import TrainConfig
+from agents.training.distributed import Ranks
 from agents.training.ppo import PPOConfig
+from agents.training.trainer import Trainer
 from benchmarks import gpu_report
 from benchmarks.gpu import correctness, parity, tables, training, trainings
 from benchmarks.gpu.device import Device, tf32_allowed
@@ -468,6 +470,26 @@ def test_a_profiler_that_fails_costs_only_what_it_tells(monkeypatch: pytest.Monk
     shown = tables.gaps_table({"x": {"collecting": row, "learning": row}})
     assert shown.endswith("The profiler failed: RuntimeError: CUPTI is missing")
     assert "| -                  |" in shown
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.1])
+def test_a_compiler_that_computes_something_else_is_told(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compile_(network: Any, **unused: Any) -> None:
+        network._compiled_call_impl = lambda observation: factor * network.forward(observation)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_)
+    ppo = replace(TINY_PPO, rollout_steps=8, compile=True)
+    trainer = Trainer(TrainConfig("image_only", LEVEL, ppo=ppo), Ranks())
+    for _ in range(2):  # the heads of a policy that has just been made hardly depend on its network
+        rollout, _ = trainer.collector.collect()
+        rollout.rewards.uniform_()
+        trainer.ppo.update(rollout, 0.0)
+    errors = training.compiled_errors(trainer)
+    trainer.close()
+    assert errors["within"] == (factor == 1.0)
+    assert (errors["gradient_error"] == 0) == (factor == 1.0)
+    content = {"parts": {"compiled": {"x": {"state": "done", "row": {"kinds": {"compiled": errors}}}}}, TRAININGS: {}}
+    assert problems(content) == ([] if factor == 1.0 else ["compiled: x, compiled: errors are larger than 0.0001"])
 
 
 def test_compiled_code_is_kept_with_the_report_where_there_is_no_other_place(

@@ -138,8 +138,15 @@ def training_table(rows: Rows) -> str:
 
 
 def compiled_text(rows: Rows) -> str:
-    """As of training, with gaps."""
-    return training_table(rows) + "\n\n" + gaps_table(rows)
+    """As of training, with gaps, and how far the gradients are from those without a compiler."""
+    lines = []
+    for item, row in rows.items():
+        for kind in row["kinds"].values():
+            figures = [f"{kind[name]:.6g}" for name in ("loss", "eager_loss")]
+            error = [f"{kind['gradient_error']:.1e}", f"{kind['limit']:.0e}", "yes" if kind["within"] else "NO"]
+            lines.append([item, *figures, *error])
+    header = ["training", "loss", "loss, eager", "error of the gradient", "limit", "within"]
+    return "\n\n".join([training_table(rows), gaps_table(rows), table(header, lines)])
 
 
 def gaps_table(rows: Rows) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -14,10 +15,12 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from agents.checkpoints import generator_of
 from agents.training.config import TrainConfig
 from agents.training.distributed import Ranks
-from agents.training.ppo import PPOConfig
+from agents.training.ppo import PPO, PPOConfig, advantages_and_returns, autocast_of
 from agents.training.trainer import Trainer
+from benchmarks.gpu.correctness import KINDS
 from benchmarks.gpu.device import Device
 
 PHASES = ("environment", "policy", "collecting", "forward", "backward", "optimiser", "minibatches")
@@ -99,7 +102,7 @@ def measure(config: TrainConfig, device: Device, seconds: float, rounds: int, ex
         `frames_per_second`, of the median update; `update_seconds`, of each; `first_update_seconds`, of those before,
         which do not count: two where networks are compiled; `peak_memory_bytes`; `phases`: seconds by phase, medians
         over updates. If explained, also `collecting` and `learning`, the halves of an update: see `gaps`; and, where
-        nothing is compiled, `work`.
+        nothing is compiled, `work`. Where something is, `kinds`: mode -> what `compiled_errors` gives.
     """
     device.forget_peak()
     announced = Announced(config)
@@ -128,11 +131,45 @@ def measure(config: TrainConfig, device: Device, seconds: float, rounds: int, ex
             row["collecting"] = gaps(trainer.collector.collect, device, rounds)
             if not config.ppo.compile:
                 row["work"] = work(announced)
+        if config.ppo.compile:
+            row["kinds"] = {mode_of(config.ppo): compiled_errors(trainer)}
         return row
     finally:
         trainer.close()
         if config.ppo.compile:
             torch.compiler.reset()  # forgets compiled code and recorded graphs
+
+
+def compiled_errors(trainer: Trainer) -> dict[str, Any]:
+    """A minibatch's loss and gradient with the compiled network against those with the same network as it is.
+
+    Returns:
+        `loss` and `eager_loss`; `gradient_error`: |compiled - eager| / |eager|; `limit`, in bfloat16 that of rounding,
+        and whether it is `within`.
+    """
+    config = trainer.config.ppo
+    rollout, _ = trainer.collector.collect()
+    advantages, returns = advantages_and_returns(rollout, config.gamma, config.gae_lambda)
+    rows = torch.arange(config.num_envs // config.minibatches, device=trainer.device)  # as many as in training
+    losses, gradients = [], []
+    for policy in (trainer.policy, copy.deepcopy(trainer.policy)):  # a copy is not compiled
+        learner = PPO(
+            policy, config, generator_of(0, trainer.device), Ranks(), autocast_of(trainer.device, config.bf16)
+        )
+        learner.optimizer.zero_grad(set_to_none=True)
+        loss, _ = learner.loss(rollout.of(rows), advantages[:, rows], returns[:, rows])
+        loss.backward()
+        losses.append(float(loss.detach()))
+        grads = [each.grad for each in policy.parameters() if each.grad is not None]
+        gradients.append(torch.cat([each.double().flatten() for each in grads]))
+        learner.optimizer.zero_grad(set_to_none=True)
+    compiled, eager = gradients
+    error = float((compiled - eager).norm() / eager.norm())
+    limit = KINDS["bf16" if config.bf16 else "fp32"].limit
+    return {
+        **{"loss": losses[0], "eager_loss": losses[1], "gradient_error": error},
+        **{"limit": limit, "within": error <= limit},
+    }
 
 
 def phase_seconds(announced: Announced, device: Device) -> dict[str, float]:
