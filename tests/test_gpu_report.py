@@ -261,6 +261,11 @@ def test_what_fails_hangs_or_dies_in_the_process_aside_is_told() -> None:
         first = worker._process.pid
         assert worker.measure("start", "engine", 120)["cpu"] > 0
         assert worker._process.pid == first
+        item = next(iter(parts(cpu_scale(8))["update"].items))
+        assert worker.measure("update", item, 120)["frames_per_second"] > 0
+        assert worker._process is None  # a profiler leaves it slower than it was
+        assert worker.measure("start", "engine", 120)["cpu"] > 0
+        first = worker._process.pid
         with pytest.raises(OutOfTime, match="ended after"):
             worker.measure("card", "launch", 0.5)
         with pytest.raises(ProcessLookupError):
@@ -464,7 +469,7 @@ def test_a_profiler_that_fails_costs_only_what_it_tells(monkeypatch: pytest.Monk
         raise RuntimeError("CUPTI is missing")
 
     monkeypatch.setattr(training, "profile", broken)
-    row = training.gaps(lambda: torch.ones(3).sum(), CPU, 2)
+    row = training.gaps({"x": lambda: torch.ones(3).sum()}, CPU, 2)["x"]
     assert row["seconds"] > 0
     assert (row["kernels"], row["why"]) == (0, "RuntimeError: CUPTI is missing")
     shown = tables.gaps_table({"x": {"collecting": row, "learning": row}})

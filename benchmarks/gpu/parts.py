@@ -71,6 +71,8 @@ class Part:
     longest_seconds: float
     """An item that takes longer hangs, and is ended."""
     items: Items
+    profiles: bool = False
+    """Each item is the last of its process: after a profiler all that is launched takes longer."""
 
 
 def cuda_scale(num_envs: int) -> Scale:
@@ -144,8 +146,8 @@ def parts(scale: Scale) -> dict[str, Part]:
         ),
         "correctness": Part("Losses against the CPU's", 60, 5, 40, _correctness(scale, device)),
         "training": Part("Training", 100, 8, 40, _training(scale, device)),
-        "update": Part("Where the time of an update goes", 60, 12, 40, _update(scale, device)),
-        "compiled": Part("Training with compiled networks", 240, 60, 150, _compiled(scale, device)),
+        "update": Part("Where the time of an update goes", 80, 15, 40, _update(scale, device), profiles=True),
+        "compiled": Part("Training with compiled networks", 240, 60, 150, _compiled(scale, device), profiles=True),
         "float32": Part("Training in float32", 60, 8, 40, _float32(scale, device)),
     }
 

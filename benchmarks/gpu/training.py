@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -127,8 +127,9 @@ def measure(config: TrainConfig, device: Device, seconds: float, rounds: int, ex
         }
         if explained:
             rollout, _ = trainer.collector.collect()
-            row["learning"] = gaps(lambda: trainer.ppo.update(rollout, 0.0), device, rounds)
-            row["collecting"] = gaps(trainer.collector.collect, device, rounds)
+            # The next rollout takes the memory of this one, whose sizes are all that matters here.
+            halves = {"learning": lambda: trainer.ppo.update(rollout, 0.0), "collecting": trainer.collector.collect}
+            row |= gaps(halves, device, rounds)
             if not config.ppo.compile:
                 row["work"] = work(announced)
         if config.ppo.compile:
@@ -241,31 +242,34 @@ class Kernel(NamedTuple):
     end_ns: int
 
 
-def gaps(call: Callable[[], Any], device: Device, rounds: int) -> dict[str, Any]:
-    """How long the device waits for work in a call.
+def gaps(calls: Mapping[str, Callable[[], Any]], device: Device, rounds: int) -> dict[str, dict[str, Any]]:
+    """How long the device waits for work in calls. All are timed before a profiler, which makes what follows slower.
 
     Returns:
-        `seconds` of the call, without a profiler; `busy_seconds`, in which the device was at work, as a profiler tells;
-        `kernels`: how many it ran; `longest`: name, number and seconds of those that took most. On the CPU, torch's
-        operations stand for kernels. Where the profiler fails, there are no kernels, and `why` says so.
+        By name of the call, `seconds` it takes, without a profiler; `busy_seconds`, in which the device was at work, as
+        a profiler tells; `kernels`: how many it ran; `longest`: name, number and seconds of those that took most. On
+        the CPU, torch's operations stand for kernels. Where the profiler fails, there are none, and `why` says so.
     """
-    call()
-    taken = [_seconds(call, device) for _ in range(rounds)]
+    rows: dict[str, dict[str, Any]] = {}
+    for name, call in calls.items():
+        call()
+        rows[name] = {"seconds": statistics.median(_seconds(call, device) for _ in range(rounds))}
     activity = ProfilerActivity.CUDA if device.is_cuda else ProfilerActivity.CPU
-    row: dict[str, Any] = {"seconds": statistics.median(taken)}
-    try:
-        with profile(activities=[activity]) as told:  # with acc_events, it makes its own lists at once
-            call()
-            device.wait()
-        kernels = _kernels(told, device)
-    except Exception as error:  # without CUPTI, or with another one than torch was made for
-        row["why"] = f"{type(error).__name__}: {error}"
-        kernels = []
-    return row | {
-        "busy_seconds": busy_seconds(kernels),
-        "kernels": len(kernels),
-        "longest": longest(kernels, _LONGEST),
-    }
+    for name, call in calls.items():
+        kernels: list[Kernel] = []
+        try:
+            with profile(activities=[activity]) as told:  # with acc_events, it makes its own lists at once
+                call()
+                device.wait()
+            kernels = _kernels(told, device)
+        except Exception as error:  # without CUPTI, or with another one than torch was made for
+            rows[name]["why"] = f"{type(error).__name__}: {error}"
+        rows[name] |= {
+            "busy_seconds": busy_seconds(kernels),
+            "kernels": len(kernels),
+            "longest": longest(kernels, _LONGEST),
+        }
+    return rows
 
 
 def busy_seconds(kernels: Iterable[Kernel]) -> float:

@@ -1,7 +1,7 @@
 """The process in which items are measured: what hangs there can be ended, and what breaks there breaks nothing else.
 
-It is asked for one item at a time, and serves until one has left the GPU unusable or took too long; then another one
-takes its place.
+It is asked for one item at a time, and serves until one has left the GPU unusable, has used a profiler or took too
+long; then another one takes its place.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _serve(connection: Connection, scale: Scale) -> None:
     os.setsid()  # out of reach of the terminal's Ctrl-C
     if scale.device == "cpu":
         torch.set_num_threads(1)  # the networks are small
-    items = {name: part.items for name, part in parts(scale).items()}
+    known = parts(scale)
     device = Device(scale.device)
     connection.send(({}, None, True))
     while True:
@@ -132,7 +132,7 @@ def _serve(connection: Connection, scale: Scale) -> None:
             return
         row, error, usable = {}, None, True
         try:
-            row = device.describe() if asked is None else items[asked[0]][asked[1]]()
+            row = device.describe() if asked is None else known[asked[0]].items[asked[1]]()
             json.dumps(row)  # what cannot be kept is no result
         except Exception as exception:
             error = _told(exception)
@@ -140,6 +140,7 @@ def _serve(connection: Connection, scale: Scale) -> None:
             device.clean_up()
         except Exception:
             usable = False
+        usable = usable and not (asked and known[asked[0]].profiles)
         connection.send((row, error, usable))
 
 
