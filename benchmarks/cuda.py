@@ -6,9 +6,7 @@ is timed as the interface launches it, call by call, and as a CUDA graph of 16 s
 
 from __future__ import annotations
 
-import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +25,7 @@ from babyaipp.levels import get_level
 from babyaipp.spaces import text_sizes
 from babyaipp.texts import parse_text_condition
 from babyaipp.tiles import COLORS, DONE
-from benchmarks.measurement import count_text, machine, table
+from benchmarks.measurement import count_text, machine, median_seconds, table
 from benchmarks.subjects import SPLIT, time_limit
 
 GOAL = ("GoToRedBall", 262_144, 3e8)
@@ -35,7 +33,6 @@ GOAL = ("GoToRedBall", 262_144, 3e8)
 
 _BATCHES = 16  # of actions, and steps of a graph
 _GROUPS = 64
-_ROUNDS = 5
 _NO_GPU = 3  # exit status
 
 
@@ -158,6 +155,9 @@ def measure(
     """
     import torch
 
+    def taken(call: Callable[[], None]) -> float:
+        return median_seconds(call, seconds, torch.cuda.synchronize)
+
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     report: dict[str, Any] = {
         "gpu": {"name": properties.name, "memory_bytes": properties.total_memory, "cuda": torch.version.cuda},
@@ -174,11 +174,11 @@ def measure(
                 "num_envs": num_envs,
                 "bytes_a_world": (torch.cuda.memory_allocated() - before) / num_envs,
                 "ends_a_step": calls.ends_a_step(),
-                "steps_per_second": steps / _median_seconds(calls.step, seconds),
-                "graph_steps_per_second": steps / _median_seconds(calls.step_graph, seconds),
+                "steps_per_second": steps / taken(calls.step),
+                "graph_steps_per_second": steps / taken(calls.step_graph),
             }
             parts = {"act_and_observe": calls.step_only, "observe": calls.observe, "new_worlds": calls.generate}
-            row["nanoseconds"] = {name: _median_seconds(call, seconds) / steps * 1e9 for name, call in parts.items()}
+            row["nanoseconds"] = {name: taken(call) / steps * 1e9 for name, call in parts.items()}
             report["speed"].append(row)
             del calls
     tell(speed_table(report["speed"]))
@@ -210,26 +210,6 @@ def speed_table(rows: Sequence[dict[str, Any]]) -> str:
             )
         )
     return table(header, lines)
-
-
-def _median_seconds(call: Callable[[], None], seconds: float) -> float:
-    """How long a call takes on the GPU, when it is made again and again."""
-    import torch
-
-    call()
-    found = []
-    for _ in range(_ROUNDS):
-        torch.cuda.synchronize()
-        begin = time.perf_counter()
-        count = 0
-        while time.perf_counter() - begin < seconds:
-            call()
-            count += 1
-            if count % 8 == 0:  # not too far ahead of the GPU
-                torch.cuda.synchronize()
-        torch.cuda.synchronize()
-        found.append((time.perf_counter() - begin) / count)
-    return statistics.median(found)
 
 
 def _run(config: CudaConfig) -> int:

@@ -15,6 +15,8 @@ from typing import Any
 
 _PACKAGES = ("babyaipp", "gymnasium", "minigrid", "numpy", "numba", "torch")
 
+_AHEAD = 8
+
 DISTURBED = 0.97
 """Below this share of the processor a one-threaded measurement was kept waiting by something else."""
 
@@ -55,6 +57,36 @@ def in_turns(calls: Mapping[str, Callable[[], int]], rounds: int, seconds: float
         for name in order:
             samples[name].append(sample(calls[name], seconds))
     return samples
+
+
+def median_seconds(call: Callable[[], object], seconds: float, wait: Callable[[], object], rounds: int = 5) -> float:
+    """How long a call takes whose work may go on after it, as a GPU's does, when it is made again and again.
+
+    Args:
+        call: makes the work; the first one does not count.
+        seconds: how long to measure, in each round.
+        wait: returns when all work is done.
+        rounds: the median of so many is taken.
+    """
+    call()
+    wait()
+    begin = time.perf_counter()
+    call()
+    wait()
+    ahead = max(1, min(_AHEAD, int(seconds / max(time.perf_counter() - begin, 1e-9))))
+    found = []
+    for _ in range(rounds):
+        wait()
+        begin = time.perf_counter()
+        count = 0
+        while time.perf_counter() - begin < seconds or not count:
+            call()
+            count += 1
+            if count % ahead == 0:  # not too far ahead of the GPU
+                wait()
+        wait()
+        found.append((time.perf_counter() - begin) / count)
+    return statistics.median(found)
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:

@@ -61,11 +61,15 @@ class ReferenceSteps:
 
 
 class EngineSteps:
-    """A batch of `babyaipp.make_vec`; a call takes some 16,000 steps."""
+    """A batch of `babyaipp.make_vec`; a call takes some 16,000 steps, or one of a larger batch."""
 
     def __init__(self, level: str, num_envs: int, spread: bool = True, **arguments: Any) -> None:
         self.envs = babyaipp.make_vec(level, SPLIT, num_envs, **arguments)
-        self.actions = random_actions(num_envs)
+        self.actions: list[Any] = random_actions(num_envs)
+        if self.envs.output == "torch":
+            import torch
+
+            self.actions = [torch.from_numpy(each).to(self.envs.device) for each in self.actions]
         self._num_envs = num_envs
         self._calls = max(1, _STEPS_A_CALL // num_envs)
         self._next = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
+from contextlib import nullcontext
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -118,6 +119,27 @@ def install(monkeypatch: Any) -> None:
     monkeypatch.setattr(cuda, "_loaded", lambda number, capability: {name: name for name in cuda.ARGUMENTS})
     monkeypatch.setattr(cuda, "_usable_torch", Torch)
     monkeypatch.setattr(numba.config, "LOOP_VECTORIZE", 0)  # compiles faster
+
+
+class Graph:
+    """A CUDA graph that holds nothing; what is recorded is done at once."""
+
+    def replay(self) -> None:
+        pass
+
+
+def install_timing(monkeypatch: Any) -> None:
+    """Let what is measured with torch's own calls be measured with the stand-in."""
+    properties = SimpleNamespace(name="stand-in", total_memory=0)
+    for name, value in {
+        "synchronize": lambda: None,
+        "memory_allocated": lambda: 0,
+        "current_device": lambda: 0,
+        "get_device_properties": lambda device: properties,
+        "CUDAGraph": Graph,
+        "graph": nullcontext,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
 
 
 def _arrays(kernel: str, words: list[int]) -> tuple[Any, ...]:

@@ -48,7 +48,7 @@ def same_files(run: Run, other: Run) -> bool:
     )
 
 
-def collector_of(task: Task, num_envs: int, steps: int, **arguments: Any) -> Collector:
+def collector_of(task: Task, num_envs: int, steps: int, same_size: bool = False, **arguments: Any) -> Collector:
     """Worlds, and a policy that always turns left and expects a return of 10."""
     envs = task.make_vec(num_envs, output="torch", copy=False, **arguments)
     policy = build_policy("image_only", "small", {}, envs.single_observation_space, envs.single_action_space)  # type: ignore[arg-type]
@@ -58,7 +58,7 @@ def collector_of(task: Task, num_envs: int, steps: int, **arguments: Any) -> Col
         policy.critic.weight.zero_()
         policy.critic.bias.fill_(10.0)
     generator = torch.Generator().manual_seed(0)
-    return Collector(envs, policy, steps, 0.9, generator, autocast_of(torch.device("cpu"), bf16=False))
+    return Collector(envs, policy, steps, 0.9, generator, autocast_of(torch.device("cpu"), bf16=False), same_size)
 
 
 # What is computed
@@ -90,9 +90,10 @@ def test_advantages_are_generalised_ones() -> None:
     torch.testing.assert_close(returns, advantages + values)
 
 
-def test_a_timeout_is_not_an_end() -> None:
+@pytest.mark.parametrize("same_size", [False, True])
+def test_a_timeout_is_not_an_end(same_size: bool) -> None:
     """The value of the last observation is added to the reward where the time limit cut an episode off."""
-    collector = collector_of(Task("GoToRedBall"), 8, 20, max_steps=10)
+    collector = collector_of(Task("GoToRedBall"), 8, 20, same_size, max_steps=10)
     collector.envs.reset(seed=0)
     rollout, sums = collector.collect()
     bootstrapped = rollout.rewards[rollout.ends]
@@ -103,6 +104,21 @@ def test_a_timeout_is_not_an_end() -> None:
     # The step after an end begins an episode.
     assert torch.equal(rollout.begins[1:], rollout.ends[:-1])
     assert rollout.begins[0].all()
+
+
+def test_a_compiled_network_gets_batches_of_two_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is compiled for each size anew, and recorded as a CUDA graph."""
+    asked: list[Any] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **kwargs: asked.append(kwargs))
+    ppo = replace(TINY_PPO, num_envs=128, rollout_steps=80, compile=True)  # longer than the level's time limit
+    trainer = Trainer(tiny_config(None, ppo=ppo), Ranks())
+    sizes = []
+    trainer.policy.network.register_forward_pre_hook(lambda network, args: sizes.append(len(args[0]["direction"])))
+    timeouts = trainer.update(0.0)["timeout"]
+    trainer.close()
+    assert timeouts > 0
+    assert set(sizes) == {128, 64 * 80}
+    assert asked == [{"mode": None, "dynamic": None}]
 
 
 def test_a_drain_is_an_end() -> None:

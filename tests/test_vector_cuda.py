@@ -55,7 +55,7 @@ def test_what_needs_no_gpu_holds_without_one():
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-    assert re.search(r"\b10 passed", done.stdout)
+    assert re.search(r"\b12 passed", done.stdout)
     assert "skipped" not in done.stdout
 
 
@@ -96,6 +96,37 @@ def test_a_gpu_gives_the_same(on_gpu, mode):
         np.testing.assert_array_equal(on_host(there.action_mask()), on_host(here.action_mask()))
         np.testing.assert_array_equal(on_host(there.state()).reshape(-1).view(WORLD), here.state())
         assert there.world(1) == here.world(1)
+
+
+def test_the_report_finds_the_same_bits_on_a_gpu(on_gpu):
+    from benchmarks.gpu import parity
+    from benchmarks.gpu.device import Device
+
+    row = parity.compare("GoToRedBallHard", "All", "withheld=1", 5, 5, 8, Device("cuda"))
+    assert (row["same"], row["first_difference"], row["episodes"]) == (True, None, 5)
+
+
+def test_the_report_measures_steps_on_a_gpu(on_gpu, request, monkeypatch):
+    """All that is launched; without a GPU, a graph is empty when it is replayed."""
+    import benchmarks.cuda
+    from benchmarks import subjects
+    from benchmarks.gpu import stepping
+    from benchmarks.gpu.device import Device
+
+    if "stand-in" in request.node.name:
+        cuda_stand_in.install_timing(monkeypatch)
+        monkeypatch.setattr(benchmarks.cuda, "_GROUPS", 2)
+        monkeypatch.setattr(benchmarks.cuda, "_BATCHES", 2)
+        monkeypatch.setattr(subjects, "_GROUPS", 2)
+        monkeypatch.setattr(subjects, "_STEPS_A_CALL", 4)
+        for module in (benchmarks.cuda, subjects):
+            monkeypatch.setattr(module, "time_limit", lambda level: 4)
+    row = stepping.speed("GoToRedBall", 3, Device("cuda"), 0.0)
+    assert row["steps_per_second"] > 0
+    assert row["driver"]["steps_per_second"] > 0
+    assert row["driver"]["graph_steps_per_second"] > 0
+    assert all(spent > 0 for spent in row["driver"]["nanoseconds"].values())
+    assert 0 <= row["driver"]["ends_a_step"] <= 1
 
 
 def test_states_on_a_gpu_go_on_exactly_and_are_checked(on_gpu):

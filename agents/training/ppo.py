@@ -132,6 +132,7 @@ class Collector:
         gamma: what a later reward is worth.
         generator: actions are drawn from it; on the envs' device.
         autocast: makes the context in which networks compute.
+        same_size: the policy gets batches of one size only, that of the envs: it is compiled for each size anew.
     """
 
     def __init__(
@@ -142,8 +143,10 @@ class Collector:
         gamma: float,
         generator: torch.Generator,
         autocast: Any,
+        same_size: bool = False,
     ) -> None:
         self.envs = envs
+        self._same_size = same_size
         self._policy = policy
         self._steps = steps
         self._gamma = gamma
@@ -205,18 +208,25 @@ class Collector:
 
     def _bootstrap(self) -> None:
         """Add to the rewards what the last observations of the episodes were worth that the time limit cut off."""
-        steps, rows = self._kept["cut"].nonzero(as_tuple=True)  # the one place where the CPU waits for a GPU
-        if not len(steps):
+        cut = self._kept["cut"].nonzero()  # (n, 2), step and row; the one place where the CPU waits for a GPU
+        if not len(cut):
             return
         prefix = "final_"
-        observations = {
-            name.removeprefix(prefix): each[steps, rows] for name, each in self._kept.items() if name.startswith(prefix)
-        }
-        with self._autocast():
-            decision = self._policy.step(
-                observations, self._kept["states"][steps, rows], torch.zeros_like(rows, dtype=torch.bool)
-            )
-        self._kept["rewards"][steps, rows] += self._gamma * decision.values
+        for part in cut.split(self.envs.num_envs if self._same_size else len(cut)):
+            count = len(part)
+            if self._same_size:
+                part = torch.cat([part, part[:1].expand(self.envs.num_envs - count, -1)])
+            steps, rows = part.unbind(1)
+            observations = {
+                name.removeprefix(prefix): each[steps, rows]
+                for name, each in self._kept.items()
+                if name.startswith(prefix)
+            }
+            with self._autocast():
+                decision = self._policy.step(
+                    observations, self._kept["states"][steps, rows], torch.zeros_like(rows, dtype=torch.bool)
+                )
+            self._kept["rewards"][steps[:count], rows[:count]] += self._gamma * decision.values[:count]
 
 
 def _sums(ended: Tensor, cause: Tensor, infos: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -271,8 +281,8 @@ class PPO:
         told = []
         for _ in range(config.epochs):
             for rows in self._minibatches(rollout.actions.shape[1]):
+                self.optimizer.zero_grad(set_to_none=True)  # first, as a CUDA graph takes their memory again
                 loss, figures = self.loss(rollout.of(rows), advantages[:, rows], returns[:, rows])
-                self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 self._ranks.average_gradients(self._policy)
                 norm = nn.utils.clip_grad_norm_(self._policy.parameters(), config.max_grad_norm)

@@ -59,7 +59,12 @@ class Trainer:
         self.task = sized_task(config.task, space)
         self.policy = build_policy(config.agent, config.preset, config.agent_options, space, actions).to(self.device)
         if config.ppo.compile:
-            self.policy.network.compile(mode="reduce-overhead" if config.ppo.cuda_graphs else None)
+            # On a GPU for each size anew, as all that comes is of few sizes: code for any size is slower, and has to be
+            # recorded for each as a CUDA graph anyway. On a CPU, the number of different texts changes.
+            self.policy.network.compile(
+                mode="reduce-overhead" if config.ppo.cuda_graphs else None,
+                dynamic=False if self.device.type == "cuda" else None,
+            )
         first, second = np.random.SeedSequence((config.seed, ranks.rank)).generate_state(2).tolist()
         self._generators = {
             "actions": generator_of(first, self.device),
@@ -67,7 +72,13 @@ class Trainer:
         }
         autocast = autocast_of(self.device, config.ppo.bf16)
         self.collector = Collector(
-            envs, self.policy, config.ppo.rollout_steps, config.ppo.gamma, self._generators["actions"], autocast
+            envs,
+            self.policy,
+            config.ppo.rollout_steps,
+            config.ppo.gamma,
+            self._generators["actions"],
+            autocast,
+            same_size=config.ppo.compile,
         )
         self.ppo = PPO(self.policy, config.ppo, self._generators["minibatches"], ranks, autocast)
         self.frames = 0

@@ -1,0 +1,1 @@
+"""What `benchmarks.gpu_report` measures: parts (`parts.py`) of items, which a process aside measures (`worker.py`)."""
