@@ -17,7 +17,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +27,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from agents.checkpoints import SUFFIX, load_agent_file, run_name
 from agents.cli import run_command, usage_errors
 from agents.sweeps.plan import Plan, read_plan
+from agents.sweeps.work import result_of
 from babyaipp.evaluation.protocol import RANKED_SEEDS, SUITES, get_suite
 from babyaipp.evaluation.report import REPORT_FILE
 
@@ -103,6 +104,8 @@ class EntriesConfig:
     """Of a training by imitation, at most."""
     sweep: Path | None = None
     """A .toml file: its trainings are taken instead of imitation."""
+    finished: bool = False
+    """Train nothing: take the levels of the sweep on which all trainings of these agents are finished."""
     tag: str | None = None
     """What the names of a sweep's entries end with, before the suite; ppo-<preset> by default."""
     processes: int = 2
@@ -123,8 +126,9 @@ class EntriesConfig:
             raise ValueError("seeds must not be empty")
         if self.minutes is not None and not self.minutes > 0:
             raise ValueError(f"minutes={self.minutes:g} must be more than 0")
-        if self.tag is not None and self.sweep is None:
-            raise ValueError(f"tag={self.tag!r} is for the entries of a sweep: give --sweep, too")
+        for name in ("tag", "finished"):
+            if getattr(self, name) and self.sweep is None:
+                raise ValueError(f"{name}={getattr(self, name)!r} is for the entries of a sweep: give --sweep, too")
         get_suite(self.suite).cells(self.levels or None)
 
 
@@ -257,7 +261,7 @@ def make_entries(config: EntriesConfig) -> int:
     try:
         if config.sweep is None:
             _run_all("trainings", _trainings(batches[0]), config)
-        else:
+        elif not config.finished:
             options = ["--processes", str(config.processes), "--folder", str(config.folder)]
             _run([sys.executable, "-m", "agents.sweep", str(config.sweep), *options], None)
         _run_all("evaluations", [batch.evaluation(agent) for batch, agent in pairs], config)
@@ -271,11 +275,23 @@ def make_entries(config: EntriesConfig) -> int:
 
 def _batches(config: EntriesConfig) -> list[Batch]:
     if config.sweep is not None:
-        plan = read_plan(config.sweep, config.folder)
+        plan = read_plan(config.sweep, config.folder, here=False)
+        if config.finished:
+            plan = _finished(plan, config.agents)
         return batches_of_sweep(plan, config.folder, config.agents, config.tag)
     agents = config.agents or tuple(SUBJECTS)
     levels = tuple(level for level in get_suite(config.suite).levels if level in (config.levels or (level,)))
     return [Batch(config.folder, config.suite, agents, levels, config.seeds, minutes=config.minutes)]
+
+
+def _finished(plan: Plan, agents: Sequence[str]) -> Plan:
+    """A sweep without the levels on which some of its agents, or of those that are given, are not trained yet."""
+    asked = [job for job in plan.jobs if job.config.agent in (agents or (job.config.agent,))]
+    left = {job.config.level for job in asked if result_of(job) is None}
+    kept = tuple(job for job in plan.jobs if job.config.level not in left)
+    if not kept:
+        raise ValueError(f"sweep {plan.name!r} has finished no level in {plan.jobs[0].run.folder.parent}")
+    return replace(plan, jobs=kept)
 
 
 def _trainings(batch: Batch) -> list[tuple[Path, list[str]]]:

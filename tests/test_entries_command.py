@@ -141,6 +141,20 @@ def test_a_sweep_is_trained_by_its_own_command_and_becomes_an_entry_a_suite(tmp_
     assert len({command[5] for command in ran[-2:]}) == 2  # reports
 
 
+def test_what_a_sweep_has_not_finished_is_left_out(tmp_path, monkeypatch, capsys):
+    ran = _recorded(monkeypatch)
+    file = ROOT / "sweeps" / "baselines.toml"
+    config = entries.EntriesConfig(tmp_path, agents=("film",), sweep=file, finished=True)
+    monkeypatch.setattr(entries, "result_of", lambda job: None if job.name == "film-GoToLocal-1" else {})
+    assert entries.make_entries(config) == 0
+    assert [command[3] for command in ran] == ["evaluate"] * 2 + ["leaderboard"] * 2
+    played = [tyro.cli(Evaluate, args=command[4:]).levels for command in ran[:2]]
+    assert sorted(played) == [("CrossTwo",), ("GoToRedBall", "GoToRedBallHard")]
+    monkeypatch.setattr(entries, "result_of", lambda job: None)
+    assert entries.main([str(tmp_path), "--sweep", str(file), "--finished"]) == 2
+    assert f"sweep 'baselines' has finished no level in {tmp_path}" in capsys.readouterr().err
+
+
 def test_a_command_that_fails_ends_it_and_is_told(tmp_path, monkeypatch, capsys):
     def run(command, **_):
         raise subprocess.CalledProcessError(3, command)
@@ -159,5 +173,7 @@ def test_bad_arguments_are_told(capsys, tmp_path):
     assert "processes=0" in capsys.readouterr().err
     assert entries.main([str(tmp_path), "--tag", "mine"]) == 2
     assert "tag='mine' is for the entries of a sweep" in capsys.readouterr().err
+    assert entries.main([str(tmp_path), "--finished"]) == 2
+    assert "finished=True is for the entries of a sweep" in capsys.readouterr().err
     assert entries.main([str(tmp_path), "--minutes", "0"]) == 2
     assert "minutes=0 must be more than 0" in capsys.readouterr().err
