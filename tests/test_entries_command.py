@@ -32,8 +32,11 @@ def _batch(folder: Path, **changes) -> entries.Batch:
 def _made() -> list[tuple[entries.Batch, str]]:
     """All entries that the repository has, as its commands make them."""
     folder = Path("runs")
-    planners = _batch(folder, suite="classic", agents=("random", "oracle", "blind"), levels=get_suite("classic").levels)
-    batches = [_batch(folder), planners, *entries.batches_of_sweep(SWEEP, folder)]
+    levels = get_suite("classic").levels
+    planners = _batch(folder, suite="classic", agents=("oracle", "blind"), levels=levels)
+    *_, trained = sweeps = entries.batches_of_sweep(SWEEP, folder)
+    drawn = _batch(folder, suite="classic", agents=("random",), levels=trained.levels)
+    batches = [_batch(folder), planners, drawn, *sweeps]
     return [(batch, agent) for batch in batches for agent in batch.agents]
 
 
