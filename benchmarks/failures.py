@@ -48,8 +48,12 @@ class Shot:
 
 FAILURES = (
     Shot("attention-fusion-ppo-small", "CrossTwo", "trap"),
-    Shot("film-ppo-small-classic", "GoToRedBall", "trap"),
-    Shot("image-only", "Courier", "pit"),
+    Shot("attention-fusion-ppo-small-classic", "GoToRedBall", "trap"),
+    Shot("image-only-ppo-small-classic", "GoToLocal", "trap"),
+    Shot("film-ppo-small-classic", "GoToRedBallHard", "timeout"),
+    Shot("concat-fusion", "Minefield", "trap"),
+    Shot("image-only", "CrossMany", "drain"),
+    Shot("grounded", "MinefieldHard", "pit"),
     Shot("grounded", "MinefieldHard", "timeout"),
 )
 """Of the picture in the page."""
