@@ -263,6 +263,9 @@ def _levels(results: Mapping[str, Any]) -> list[str]:
 
 
 def _over_seeds(entries: Sequence[Mapping[str, Any]]) -> Estimate:
+    """Success over the training seeds; of one, over its episodes."""
+    if len(entries) == 1:
+        return Estimate(entries[0]["success"], *entries[0]["interval"])
     return boards.over_seeds([each["success"] for each in entries])
 
 
