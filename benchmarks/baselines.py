@@ -30,9 +30,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from agents.cli import run_command, usage_errors
 from agents.evaluate import evaluate, load_subject
 from agents.runs import Run, write_json, write_text
-from babyaipp.evaluation.protocol import get_suite
 from babyaipp.levels import LEVELS, get_level
-from babyaipp.statistics import Estimate
 from benchmarks import boards
 from benchmarks.boards import Scored, load_board
 from benchmarks.measurement import machine, table
@@ -50,6 +48,9 @@ PAIRS = (
     ("attention_fusion", "image_only"),
 )
 """What the paper puts in that order."""
+SMALL = "PPO, small"
+DEADLY_RULES = ("GoToRedBall", "GoToRedBallHard", "GoToLocal")
+"""Levels of which some worlds have no deadly floor."""
 OTHER_ORDER = "other order"
 SWAPPED = "swapped"
 FIXED_RULES = "fixed rules"
@@ -189,12 +190,11 @@ def tables(sweeps: Mapping[str, Mapping[str, Any]], board: Sequence[Scored]) -> 
         sweeps: what was gathered, by the name of the sweep.
         board: the entries.
     """
-    levels = _levels(sweeps[MAIN]) if MAIN in sweeps else []
-    reading = get_suite("reading").levels
     made: dict[str, Callable[[], str]] = {
-        "overview": partial(boards.overview_table, board, levels),
-        "causes": partial(boards.causes_table, board, list(dict.fromkeys([*levels, *reading]))),
-        "order": partial(boards.order_table, board, ("-ppo-small", "-ppo-small-classic", ""), PAIRS),
+        "overview": partial(boards.overview_table, board),
+        "causes": partial(boards.causes_table, board),
+        "order": partial(boards.order_table, board, PAIRS),
+        "deadly": partial(boards.deadly_table, board, DEADLY_RULES, SMALL),
     }
     for level in LEVELS:
         made[level] = partial(boards.level_table, board, level)
@@ -216,7 +216,7 @@ def _splits_table(results: Mapping[str, Any], level: str, greedy: bool) -> str:
         train, held_out = ([_evaluation(run, "true", split, greedy) for run in runs] for split in ("Train", "HeldOut"))
         figures = [
             *(f"{_mean(train, 'success'):.3f}", f"{_mean(held_out, 'success'):.3f}"),
-            boards.shown_interval(_over_seeds(held_out)),
+            boards.shown_interval(boards.over_seeds(held_out)),
             ", ".join(f"{each['success']:.3f}" for each in held_out),
             f"{_mean(train, 'success') - _mean(held_out, 'success'):.3f}",
             *(f"{_mean(held_out, 'death'):.3f}", f"{_mean(held_out, 'timeout'):.3f}", _finished(held_out)),
@@ -249,7 +249,7 @@ def _fixed_table(fixed: Mapping[str, Any], main: Mapping[str, Any]) -> str:
                 )
                 apart = _mean(on_fixed, "success") - _mean(on_all, "success")
                 cells = [
-                    f"{_mean(entries, 'success'):.3f} [{boards.shown_interval(_over_seeds(entries))}]"
+                    f"{_mean(entries, 'success'):.3f} [{boards.shown_interval(boards.over_seeds(entries))}]"
                     for entries in (on_fixed, on_all)
                 ]
                 rows.append([level, f"`{agent}`", split, *cells, f"{apart:.3f}"])
@@ -260,13 +260,6 @@ def _levels(results: Mapping[str, Any]) -> list[str]:
     """Of a sweep, in the order of the level table."""
     there = {run["level"] for run in results["runs"]}
     return [level for level in LEVELS if level in there]
-
-
-def _over_seeds(entries: Sequence[Mapping[str, Any]]) -> Estimate:
-    """Success over the training seeds; of one, over its episodes."""
-    if len(entries) == 1:
-        return Estimate(entries[0]["success"], *entries[0]["interval"])
-    return boards.over_seeds([each["success"] for each in entries])
 
 
 def _by_agent(results: Mapping[str, Any], level: str) -> dict[str, list[Any]]:

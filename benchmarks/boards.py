@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from scipy.stats import ttest_ind
 
-from babyaipp.evaluation.protocol import CONTRADICT, LOREM, TRUE, get_suite
+from babyaipp import make_vec
+from babyaipp.engine.state import CAUSES, SUCCESS
+from babyaipp.evaluation.protocol import CONTRADICT, LOREM, TRUE, Cell, get_suite
+from babyaipp.evaluation.records import Records, episode_seeds
 from babyaipp.leaderboard.entry import BOARD, Entry
 from babyaipp.leaderboard.verify import find_entries, verify_entry
 from babyaipp.statistics import CONFIDENCE, Estimate, mean_interval
+from babyaipp.tiles import TILES
+from benchmarks.entries import AUTHORS
 from benchmarks.measurement import table
 
 ROOT = Path(__file__).parent.parent / "leaderboards"
 _NOT_DEATHS = ("success", "failure", "timeout")
+_DEADLY = [number for number, tile in enumerate(TILES) if tile.hazard == "deadly"]
 _THREADS = 2
 
 
@@ -26,6 +34,12 @@ class Scored:
 
     entry: Entry
     report: dict[str, Any]
+    records: Records
+
+    @property
+    def how(self) -> str:
+        """How it was trained, as its title tells: "PPO, small"; "" if it was not."""
+        return self.title.partition(" (")[2].rstrip(")") if self.entry.checkpoint_sha256 else ""
 
     @property
     def title(self) -> str:
@@ -46,10 +60,7 @@ class Scored:
 
     def success(self, level: str, split: str, text: str = TRUE) -> Estimate:
         """Success over the training seeds; of one, over its episodes."""
-        cells = self.cells(level, split, text)
-        if len(cells) == 1:
-            return Estimate(cells[0]["success"], *cells[0]["interval"])
-        return over_seeds([cell["success"] for cell in cells])
+        return over_seeds(self.cells(level, split, text))
 
     def causes(self, level: str, split: str, text: str = TRUE) -> dict[str, float]:
         """Share of the episodes that ended so, over the training seeds, the most frequent first."""
@@ -61,8 +72,8 @@ class Scored:
         return {cause: counts[cause] / total for cause in sorted(counts, key=lambda each: (-counts[each], each))}
 
 
-def load_board(root: Path = ROOT) -> list[Scored]:
-    """All entries of a board, played again.
+def load_board(root: Path = ROOT, authors: str = AUTHORS) -> list[Scored]:
+    """The entries of these authors on a board, played again: docs tell of no others.
 
     Raises:
         ValueError: one is refused.
@@ -70,9 +81,10 @@ def load_board(root: Path = ROOT) -> list[Scored]:
     found = []
     for path in find_entries(root / BOARD):
         verdict = verify_entry(path, num_threads=_THREADS)
-        if not verdict.sound or verdict.entry is None or verdict.report is None:
+        if not verdict.sound or verdict.entry is None or verdict.report is None or verdict.records is None:
             raise ValueError(f"{path} is refused: {verdict.refusals[0]}")
-        found.append(Scored(verdict.entry, verdict.report))
+        if verdict.entry.authors == (authors,):
+            found.append(Scored(verdict.entry, verdict.report, verdict.records))
     return found
 
 
@@ -115,63 +127,97 @@ def level_table(board: Iterable[Scored], level: str) -> str:
     return table(header, rows)
 
 
-def overview_table(board: Sequence[Scored], levels: Sequence[str]) -> str:
-    """Success on Train and HeldOut of all entries, a column a level."""
+def overview_table(board: Sequence[Scored]) -> str:
+    """Success on Train and HeldOut of all entries, a column a level that some trained one has, a row a title."""
+    trained = [each for each in board if each.how]
+    levels = [level for level in _levels(trained) if any(each.has(level) for each in trained)]
+    titles = sorted({(not each.how, each.title) for each in board})
     rows = []
-    for level in levels:
-        for each in playing(board, level):
-            if each not in rows:
-                rows.append(each)
-    rows.sort(key=lambda each: (not each.entry.checkpoint_sha256, each.title))
-    cells = [
-        [
-            each.title,
-            *(
-                " / ".join(f"{each.success(level, split).value:.3f}" for split in ("Train", "HeldOut"))
-                if each.has(level)
+    for _, title in titles:
+        cells = []
+        for level in levels:
+            there = [each for each in board if each.title == title and each.has(level)]
+            cells.append(
+                " / ".join(f"{there[0].success(level, split).value:.3f}" for split in ("Train", "HeldOut"))
+                if there
                 else "-"
-                for level in levels
-            ),
-        ]
-        for each in rows
-    ]
-    return table(["entry", *levels], cells)
+            )
+        rows.append([title, *cells])
+    return table(["entry", *levels], rows)
 
 
-def causes_table(board: Iterable[Scored], levels: Sequence[str]) -> str:
-    """How the episodes on held-out rules ended, for trained agents that fail in some."""
+def causes_table(board: Sequence[Scored]) -> str:
+    """How the episodes on held-out rules ended, for trained agents."""
     rows = []
-    for level in levels:
+    for level in _levels(board):
         for each in playing(board, level):
             causes = each.causes(level, "HeldOut")
-            if each.entry.checkpoint_sha256:
+            if each.how:
                 told = ", ".join(f"{cause} {share:.3f}" for cause, share in causes.items() if cause != "success")
                 rows.append([level, each.title, f"{causes.get('success', 0.0):.3f}", told or "-"])
     return table(["level", "entry", "success", "other ends"], rows)
 
 
-def order_table(board: Sequence[Scored], tags: Sequence[str], pairs: Sequence[tuple[str, str]]) -> str:
+def deadly_table(board: Sequence[Scored], levels: Sequence[str], how: str) -> str:
+    """Success and deaths in worlds whose rules have a deadly floor; their share differs from split to split.
+
+    Args:
+        board: the entries.
+        levels: to tell of.
+        how: entries that were trained so.
+    """
+    header = ["level", "entry", "such worlds, Train", "HeldOut", "success, Train", "HeldOut", "died, Train", "HeldOut"]
+    rows = []
+    for level in levels:
+        for each in (each for each in playing(board, level) if each.how == how):
+            found = [_in_deadly_worlds(each, level, split) for split in ("Train", "HeldOut")]
+            rows.append([level, each.title, *(f"{split[number]:.3f}" for number in range(3) for split in found)])
+    return table(header, rows)
+
+
+def _in_deadly_worlds(scored: Scored, level: str, split: str) -> tuple[float, float, float]:
+    """Share of the worlds that have such rules; success and deaths in these, over all training seeds."""
+    number = scored.records.cells.index(Cell(level, split))
+    cause = scored.records.cause[:, number]
+    such = _deadly_worlds(level, split, cause.shape[1])
+    ends = cause[:, such]
+    alive = np.isin(ends, [CAUSES.index(name) for name in _NOT_DEATHS])
+    return float(such.mean()), float((ends == SUCCESS).mean()), float(1 - alive.mean())
+
+
+@cache
+def _deadly_worlds(level: str, split: str, episodes: int) -> np.ndarray:
+    """(episodes,) bool: whether the rules of the protocol's worlds have a deadly floor."""
+    envs = make_vec(level, split, num_envs=episodes)
+    try:
+        _, infos = envs.reset(seed=episode_seeds(episodes).tolist())
+        deadly: np.ndarray = np.isin(infos["rules"], _DEADLY)
+        return deadly.max(1)
+    finally:
+        envs.close()
+
+
+def order_table(board: Sequence[Scored], pairs: Sequence[tuple[str, str]]) -> str:
     """Differences of success on held-out rules, agent by agent, with Welch's intervals over training seeds.
 
     Args:
-        board: all entries.
-        tags: what the names of the entries end with that are compared with one another; "" for none.
+        board: the entries; those that were trained alike are compared.
         pairs: names of agents: the first minus the second.
     """
-    names = {each.entry.name: each for each in board}
     rows = []
-    for tag in tags:
+    for how in sorted({each.how for each in board if each.how}, reverse=True):
         for level in _levels(board):
+            agents = {each.entry.agent: each for each in board if each.how == how and each.has(level)}
             cells = []
             for pair in pairs:
-                those = [names.get(f"{agent.replace('_', '-')}{tag}") for agent in pair]
-                if all(each is not None and each.has(level) for each in those):
+                those = [agents.get(f"agents.{agent}:load") for agent in pair]
+                if all(each is not None and len(each.report["runs"]) > 1 for each in those):
                     one, other = (each.rates(level, "HeldOut") for each in those if each is not None)
                     found = difference(one, other)
                     cells.append(f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]")
             if len(cells) == len(pairs):
-                rows.append([level, "PPO" if tag.startswith("-ppo") else "oracle", *cells])
-    return table(["level", "taught by", *(f"{one} - {other}" for one, other in pairs)], rows)
+                rows.append([level, how, *cells])
+    return table(["level", "trained by", *(f"{one} - {other}" for one, other in pairs)], rows)
 
 
 def difference(one: Sequence[float], other: Sequence[float]) -> Estimate:
@@ -183,8 +229,17 @@ def difference(one: Sequence[float], other: Sequence[float]) -> Estimate:
     return Estimate(value, float(interval.low), float(interval.high))
 
 
-def over_seeds(rates: Sequence[float]) -> Estimate:
-    """Mean of rates with Student's interval, which is cut off at 0 and 1."""
+def over_seeds(evaluations: Sequence[Mapping[str, Any]]) -> Estimate:
+    """Mean success with Student's interval over training seeds, cut off at 0 and 1.
+
+    Of one seed, and where seeds do not differ at all, the interval is Wilson's, over the episodes of one.
+
+    Args:
+        evaluations: `success` and its `interval`, one a seed.
+    """
+    rates = [each["success"] for each in evaluations]
+    if len(set(rates)) == 1:
+        return Estimate(rates[0], *evaluations[0]["interval"])
     found = mean_interval(rates)
     return Estimate(found.value, max(found.low, 0.0), min(found.high, 1.0))
 
