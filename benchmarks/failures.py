@@ -36,7 +36,7 @@ _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 
 
 @dataclass(frozen=True)
-class Shot:
+class Failure:
     """An episode to show: of the first training seed, on held-out rules, the first that ended so."""
 
     entry: str
@@ -47,14 +47,14 @@ class Shot:
 
 
 FAILURES = (
-    Shot("attention-fusion-ppo-small", "CrossTwo", "trap"),
-    Shot("attention-fusion-ppo-small-classic", "GoToRedBall", "trap"),
-    Shot("image-only-ppo-small-classic", "GoToLocal", "trap"),
-    Shot("film-ppo-small-classic", "GoToRedBallHard", "timeout"),
-    Shot("concat-fusion", "Minefield", "trap"),
-    Shot("image-only", "CrossMany", "drain"),
-    Shot("grounded", "MinefieldHard", "pit"),
-    Shot("grounded", "MinefieldHard", "timeout"),
+    Failure("attention-fusion-ppo-small", "CrossTwo", "trap"),
+    Failure("attention-fusion-ppo-small-classic", "GoToRedBall", "trap"),
+    Failure("image-only-ppo-small-classic", "GoToLocal", "trap"),
+    Failure("film-ppo-small-classic", "GoToRedBallHard", "timeout"),
+    Failure("concat-fusion", "Minefield", "trap"),
+    Failure("image-only", "CrossMany", "drain"),
+    Failure("grounded", "MinefieldHard", "pit"),
+    Failure("grounded", "MinefieldHard", "timeout"),
 )
 """Of the picture in the page."""
 
@@ -67,20 +67,20 @@ class FailuresConfig:
     """The picture."""
 
 
-def find(records: Records, shot: Shot) -> tuple[int, int, int]:
+def find_episode(records: Records, failure: Failure) -> tuple[int, int, int]:
     """Where an episode stands in the records: indices of run, cell and episode.
 
     Raises:
         ValueError: no episode ended so.
     """
-    number = records.cells.index(Cell(shot.level, "HeldOut"))
-    those = np.flatnonzero(records.cause[0, number] == CAUSES.index(shot.cause))
-    if shot.number >= len(those):
-        raise ValueError(f"{shot.entry}, {shot.level}: {len(those)} episodes ended with {shot.cause!r}")
-    return 0, number, int(those[shot.number])
+    number = records.cells.index(Cell(failure.level, "HeldOut"))
+    those = np.flatnonzero(records.cause[0, number] == CAUSES.index(failure.cause))
+    if failure.number >= len(those):
+        raise ValueError(f"{failure.entry}, {failure.level}: {len(those)} episodes ended with {failure.cause!r}")
+    return 0, number, int(those[failure.number])
 
 
-def picture(records: Records, at: tuple[int, int, int], title: str) -> Image.Image:
+def draw_episode(records: Records, at: tuple[int, int, int], title: str) -> Image.Image:
     """An episode, (height, width) pixels as all others.
 
     Args:
@@ -146,12 +146,12 @@ def side_by_side(pictures: list[Image.Image], columns: int = _COLUMNS) -> Image.
 def draw_failures(config: FailuresConfig) -> int:
     """Write the picture; returns the exit status."""
     pictures = []
-    for shot in FAILURES:
-        verdict = verify_entry(ROOT / BOARD / shot.entry)
+    for failure in FAILURES:
+        verdict = verify_entry(ROOT / BOARD / failure.entry)
         if verdict.records is None or verdict.entry is None:
-            raise ValueError(f"{shot.entry} is refused: {verdict.refusals[0]}")
-        title = f"{verdict.entry.title}, {shot.level}"
-        pictures.append(picture(verdict.records, find(verdict.records, shot), title))
+            raise ValueError(f"{failure.entry} is refused: {verdict.refusals[0]}")
+        title = f"{verdict.entry.title}, {failure.level}"
+        pictures.append(draw_episode(verdict.records, find_episode(verdict.records, failure), title))
     data = io.BytesIO()
     side_by_side(pictures).quantize(128).save(data, "PNG", optimize=True)
     config.out.parent.mkdir(parents=True, exist_ok=True)
