@@ -241,9 +241,9 @@ def _fixed_table(fixed: Mapping[str, Any], main: Mapping[str, Any]) -> str:
     """Agents that were trained on rules that never change, and on rules that do, on both."""
     rows = []
     for level in _levels(fixed):
-        for agent in dict.fromkeys(run["agent"] for run in fixed["runs"]):
+        for agent in _runs(fixed, level):
             for split, results in (("Fixed", fixed), ("Train", main)):
-                runs = [run for run in results["runs"] if (run["level"], run["agent"]) == (level, agent)]
+                runs = _runs(results, level).get(agent, [])
                 on_fixed, on_all = (
                     [_evaluation(run, FIXED_RULES, each, False) for run in runs] for each in ("Fixed", "All")
                 )
@@ -262,12 +262,18 @@ def _levels(results: Mapping[str, Any]) -> list[str]:
     return [level for level in LEVELS if level in there]
 
 
-def _by_agent(results: Mapping[str, Any], level: str) -> dict[str, list[Any]]:
-    """Runs of a level, the agents with the highest success on held-out rules first."""
+def _runs(results: Mapping[str, Any], level: str) -> dict[str, list[Any]]:
+    """Runs of a level, agent by agent, in the order of names and seeds."""
     agents: dict[str, list[Any]] = {}
-    for run in sorted(results["runs"], key=lambda each: each["seed"]):
+    for run in sorted(results["runs"], key=lambda each: (each["agent"], each["seed"])):
         if run["level"] == level:
             agents.setdefault(run["agent"], []).append(run)
+    return agents
+
+
+def _by_agent(results: Mapping[str, Any], level: str) -> dict[str, list[Any]]:
+    """Runs of a level, the agents with the highest success on held-out rules first."""
+    agents = _runs(results, level)
     order = sorted(
         agents, key=lambda each: -_mean([_evaluation(run, "true", "HeldOut", False) for run in agents[each]], "success")
     )
@@ -300,11 +306,7 @@ def draw_curves(results: Mapping[str, Any], level: str, path: Path) -> None:
     with mpl.rc_context(settings):
         figure, axes = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
         colors = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-        agents: dict[str, list[Any]] = {}
-        for run in sorted(results["runs"], key=lambda each: (each["agent"], each["seed"])):
-            if run["level"] == level:
-                agents.setdefault(run["agent"], []).append(run)
-        for color, (agent, runs) in zip(colors, agents.items(), strict=False):
+        for color, (agent, runs) in zip(colors, _runs(results, level).items(), strict=False):
             for number, run in enumerate(runs):
                 frames, _, success = zip(*run["curve"], strict=True)
                 millions = [each / 1e6 for each in frames]

@@ -15,7 +15,7 @@ from babyaipp import make_vec
 from babyaipp.engine.state import CAUSES, SUCCESS
 from babyaipp.evaluation.protocol import CONTRADICT, LOREM, TRUE, Cell, get_suite
 from babyaipp.evaluation.records import Records, episode_seeds
-from babyaipp.leaderboard.entry import BOARD, Entry
+from babyaipp.leaderboard.entry import BOARD, ENTRY_FILE, Entry, parse_entry
 from babyaipp.leaderboard.verify import find_entries, verify_entry
 from babyaipp.statistics import CONFIDENCE, Estimate, mean_interval
 from babyaipp.tiles import TILES
@@ -72,20 +72,34 @@ class Scored:
         return {cause: counts[cause] / total for cause in sorted(counts, key=lambda each: (-counts[each], each))}
 
 
-def load_board(root: Path = ROOT, authors: str = AUTHORS) -> list[Scored]:
-    """The entries of these authors on a board, played again: docs tell of no others.
+def entries_of(authors: str = AUTHORS, root: Path = ROOT) -> tuple[Path, ...]:
+    """The folders of these authors' entries on a board: docs tell of no others."""
+    return tuple(
+        path
+        for path in find_entries(root / BOARD)
+        if parse_entry((path / ENTRY_FILE).read_bytes()).authors == (authors,)
+    )
+
+
+def load_board() -> list[Scored]:
+    """This repository's own entries, played again.
 
     Raises:
         ValueError: one is refused.
     """
-    found = []
-    for path in find_entries(root / BOARD):
-        verdict = verify_entry(path, num_threads=_THREADS)
-        if not verdict.sound or verdict.entry is None or verdict.report is None or verdict.records is None:
-            raise ValueError(f"{path} is refused: {verdict.refusals[0]}")
-        if verdict.entry.authors == (authors,):
-            found.append(Scored(verdict.entry, verdict.report, verdict.records))
-    return found
+    return [load_entry(path) for path in entries_of()]
+
+
+def load_entry(path: Path) -> Scored:
+    """An entry, played again.
+
+    Raises:
+        ValueError: it is refused.
+    """
+    verdict = verify_entry(path, num_threads=_THREADS)
+    if not verdict.sound or verdict.entry is None or verdict.report is None or verdict.records is None:
+        raise ValueError(f"{path} is refused: {verdict.refusals[0]}")
+    return Scored(verdict.entry, verdict.report, verdict.records)
 
 
 def playing(board: Iterable[Scored], level: str) -> list[Scored]:

@@ -34,6 +34,7 @@ from babyaipp.evaluation.report import REPORT_FILE
 ROOT = Path(__file__).parent.parent
 AUTHORS = "The authors of BabyAI++"
 USUAL_SUITE = "reading"
+HARDWARE = "one core of a shared AMD EPYC server"
 EPISODES: Mapping[str, int] = {"MinefieldHard": 20_000}
 """Of a training by imitation, by level; else `USUAL_EPISODES`."""
 USUAL_EPISODES = 40_000
@@ -112,8 +113,8 @@ class EntriesConfig:
     """At a time."""
     root: Path = ROOT / "leaderboards"
     """Folder of the boards."""
-    hardware: str = "one core of a shared AMD EPYC server"
-    """What a training ran on."""
+    hardware: str | None = None
+    """What a training ran on; needed where that was a GPU, else one core of the server that ours ran on."""
 
     def check(self) -> None:
         """Raise ValueError, naming argument, value and what is allowed."""
@@ -266,7 +267,7 @@ def make_entries(config: EntriesConfig) -> int:
             _run([sys.executable, "-m", "agents.sweep", str(config.sweep), *options], None)
         _run_all("evaluations", [batch.evaluation(agent) for batch, agent in pairs], config)
         for batch, agent in pairs:
-            _run(batch.submission(agent, config.root, config.hardware), None)
+            _run(batch.submission(agent, config.root, config.hardware or HARDWARE), None)
     except subprocess.CalledProcessError as error:
         print(f"error: exit status {error.returncode}: {shlex.join(error.cmd)}", error.output or "", file=sys.stderr)
         return _FAILED
@@ -278,6 +279,8 @@ def _batches(config: EntriesConfig) -> list[Batch]:
         plan = read_plan(config.sweep, config.folder, here=False)
         if config.finished:
             plan = _finished(plan, config.agents)
+        if config.hardware is None and any(job.config.device != "cpu" for job in plan.jobs):
+            raise ValueError(f"sweep {plan.name!r} is trained on a GPU: tell with --hardware on which")
         return batches_of_sweep(plan, config.folder, config.agents, config.tag)
     agents = config.agents or tuple(SUBJECTS)
     levels = tuple(level for level in get_suite(config.suite).levels if level in (config.levels or (level,)))

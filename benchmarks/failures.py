@@ -23,10 +23,9 @@ from babyaipp.evaluation.protocol import Cell
 from babyaipp.evaluation.records import Records, episode_seeds
 from babyaipp.files import write_whole
 from babyaipp.leaderboard.entry import BOARD
-from babyaipp.leaderboard.verify import verify_entry
 from babyaipp.reference.env import make
 from babyaipp.texts import split_sentences
-from benchmarks.boards import ROOT
+from benchmarks.boards import ROOT, load_entry
 
 IMAGES = ROOT.parent / "docs" / "images"
 _WORLD, _TEXT_HEIGHT, _MARGIN, _FONT_SIZE, _LINE = 320, 184, 14, 14, 18
@@ -147,11 +146,9 @@ def draw_failures(config: FailuresConfig) -> int:
     """Write the picture; returns the exit status."""
     pictures = []
     for failure in FAILURES:
-        verdict = verify_entry(ROOT / BOARD / failure.entry)
-        if verdict.records is None or verdict.entry is None:
-            raise ValueError(f"{failure.entry} is refused: {verdict.refusals[0]}")
-        title = f"{verdict.entry.title}, {failure.level}"
-        pictures.append(draw_episode(verdict.records, find_episode(verdict.records, failure), title))
+        scored = load_entry(ROOT / BOARD / failure.entry)
+        title = f"{scored.title}, {failure.level}"
+        pictures.append(draw_episode(scored.records, find_episode(scored.records, failure), title))
     data = io.BytesIO()
     side_by_side(pictures).quantize(128).save(data, "PNG", optimize=True)
     config.out.parent.mkdir(parents=True, exist_ok=True)

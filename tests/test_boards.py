@@ -120,4 +120,4 @@ def test_agents_that_were_trained_alike_are_compared_level_by_level(board):
 
 def test_a_refused_entry_is_not_shown(tmp_path, board):
     with pytest.raises(ValueError, match="is refused: "):
-        boards.load_board(tmp_path / "one" / "leaderboards")  # has too few episodes
+        boards.load_entry(tmp_path / "one" / "leaderboards" / "v1" / "one")  # has too few episodes

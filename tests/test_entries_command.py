@@ -15,7 +15,7 @@ from babyaipp.evaluation.protocol import get_suite
 from babyaipp.leaderboard.cli import Submit
 from babyaipp.leaderboard.entry import parse_entry
 from benchmarks import entries
-from benchmarks.boards import load_board
+from benchmarks.boards import entries_of
 
 ROOT = Path(__file__).parent.parent
 BOARD = ROOT / "leaderboards" / "v1"
@@ -57,9 +57,8 @@ def test_what_the_board_says_of_it_is_so(batch, agent):
 
 def test_what_docs_tell_of_is_what_these_commands_make():
     """Others may submit entries: docs do not tell of them."""
-    ours = {each.entry.name for each in load_board()}
-    assert ours == {batch.name(agent) for batch, agent in _made()}
-    assert not load_board(authors="Nobody")
+    assert {path.name for path in entries_of()} == {batch.name(agent) for batch, agent in _made()}
+    assert not entries_of("Nobody")
 
 
 def test_entries_of_a_sweep_have_the_levels_of_their_suite(tmp_path):
@@ -182,5 +181,7 @@ def test_bad_arguments_are_told(capsys, tmp_path):
     assert "tag='mine' is for the entries of a sweep" in capsys.readouterr().err
     assert entries.main([str(tmp_path), "--finished"]) == 2
     assert "finished=True is for the entries of a sweep" in capsys.readouterr().err
+    assert entries.main([str(tmp_path), "--sweep", str(ROOT / "sweeps" / "gpu.toml")]) == 2
+    assert "sweep 'gpu' is trained on a GPU: tell with --hardware" in capsys.readouterr().err
     assert entries.main([str(tmp_path), "--minutes", "0"]) == 2
     assert "minutes=0 must be more than 0" in capsys.readouterr().err
